@@ -1,0 +1,3 @@
+from datamap_cli.cli import main
+
+main()

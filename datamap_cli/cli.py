@@ -1,0 +1,335 @@
+"""The commands: parse, compose the rooms, print.
+
+Everything heavy is imported inside the commands: `datamap --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from datamap_cli.errors import DatamapError
+
+if TYPE_CHECKING:
+    from datamap_cli.config import Config
+
+app = typer.Typer(
+    name="datamap",
+    help="Find the mislabelled, the ambiguous and the easy examples of a text data set.\n\n"
+    "Fine-tune a classifier, collect what it thinks of every training example, and draw the data map: "
+    "`train`, `summarize` and `plot`, or `run` for the three in a row.\n\n"
+    "Start with `datamap init --example`, then `datamap run -c datamap.yaml`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a defect of ours crashes with a plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-c", "--config", help="The YAML file; `datamap init` writes one.", metavar="FILE", show_default=False
+    ),
+]
+RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir",
+        help="The run's directory, over the file's `run_dir`; without -c, the config.yaml in it serves.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Override one key of the YAML: train.epochs=3. Repeatable.",
+        metavar="KEY=VALUE",
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the run directory.")]
+NoPng = Annotated[bool, typer.Option("--no-png", help="Write the HTML only; needs no browser.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        from datamap_cli import __version__
+
+        typer.echo(f"datamap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _datamap(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -------------------------------------------------------------------------------------------- commands
+
+
+@app.command()
+def train(
+    config: ConfigFile = None, run_dir: RunDir = None, overrides: Overrides = None, overwrite: Overwrite = False
+) -> None:
+    """Fine-tune a classifier and collect the signals of every training example."""
+    _train(_load(config, run_dir, overrides), overwrite=overwrite)
+
+
+@app.command()
+def summarize(config: ConfigFile = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
+    """Condense the signals to one row per example: summary.tsv and summary.parquet."""
+    _summarize(_load(config, run_dir, overrides))
+
+
+@app.command()
+def plot(
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    attr1: Annotated[
+        str | None, typer.Option(help="Signal on the y axis.", metavar="SIGNAL", show_default="avg_probs")
+    ] = None,
+    attr2: Annotated[
+        str | None, typer.Option(help="Signal on the x axis.", metavar="SIGNAL", show_default="label_var")
+    ] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(help="Draw only examples whose value of this signal is at least --threshold.", metavar="SIGNAL"),
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="The least value of --criterion.", show_default="0")] = None,
+    use_f_times: Annotated[
+        int | None,
+        typer.Option(
+            "--use_f_times",
+            "--use-f-times",
+            help="Draw only examples forgotten at least so often, in classes of that count.",
+        ),
+    ] = None,
+    use_l_times: Annotated[
+        int | None,
+        typer.Option(
+            "--use_l_times",
+            "--use-l-times",
+            help="Draw only examples learnt at least so often, in classes of that count.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write, without suffix: STEM.html and STEM.png.", metavar="STEM", show_default="maps/…"
+        ),
+    ] = None,
+    no_png: NoPng = False,
+) -> None:
+    """Draw the data map: interactive HTML, and PNG."""
+    options: dict[str, Any] = {
+        "plot.attr1": attr1,
+        "plot.attr2": attr2,
+        "plot.criterion": criterion,
+        "plot.threshold": threshold,
+        "plot.use_f_times": use_f_times,
+        "plot.use_l_times": use_l_times,
+        "plot.png": False if no_png else None,
+    }
+    _plot(_load(config, run_dir, overrides, options), output)
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    no_png: NoPng = False,
+) -> None:
+    """Train, summarize and plot, the three in a row."""
+    resolved = _load(config, run_dir, overrides, {"plot.png": False if no_png else None})
+    _train(resolved, overwrite=overwrite)
+    _summarize(resolved)
+    _plot(resolved, None)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The YAML file to write.", show_default=True)] = Path("datamap.yaml"),
+    example: Annotated[
+        bool, typer.Option("--example", help="Set it up for the bundled example data, copied beside it.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Also write datamap.schema.json beside it, for editors that check YAML.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Write a commented configuration to start from."""
+    from datamap_cli import config as configuration
+    from datamap_cli import examples, store
+
+    values: dict[str, Any] = {"data.train": "data/train.tsv"}
+    files: dict[Path, str] = {}
+    if example:
+        data = path.with_name(examples.PATH.name)
+        values = {**examples.SETTINGS, "data.train": str(data)}
+        files[data] = examples.PATH.read_text(encoding="utf-8")
+    if schema:
+        files[path.with_name("datamap.schema.json")] = configuration.json_schema()
+    files[path] = configuration.template(values, schema="datamap.schema.json" if schema else None)
+    existing = [str(file) for file in files if file.exists()]
+    if existing and not overwrite:
+        raise DatamapError(f"{', '.join(existing)}: there already; give another path, or --overwrite to replace it")
+    for file, content in files.items():
+        store.write_bytes(file, content.encode())
+        typer.echo(file)
+    talk = f"next: datamap run -c {path}" if example else f"next: set data.train in {path}, then datamap run -c {path}"
+    typer.echo(talk, err=True)
+
+
+@app.command(name="signals")
+def list_signals() -> None:
+    """List every signal with its definition and source."""
+    from datamap_cli import terminal
+
+    terminal.print_signals()
+
+
+@app.command()
+def doctor() -> None:
+    """Check what is installed and works, and say how to mend what does not."""
+    from datamap_cli import terminal
+    from datamap_cli.doctor import examine
+
+    checks = examine()
+    terminal.print_checks(checks)
+    if any(check.state == "broken" for check in checks):
+        raise typer.Exit(1)
+
+
+# ----------------------------------------------------------------------------------------- composition
+
+
+def _load(
+    config: Path | None,
+    run_dir: Path | None,
+    overrides: Sequence[str] | None,
+    options: dict[str, Any] | None = None,
+) -> Config:
+    """The configuration from the file, --set, and the options that were given."""
+    from datamap_cli import config as configuration
+
+    values = {key: value for key, value in (options or {}).items() if value is not None}
+    if run_dir is not None:
+        values["run_dir"] = str(run_dir)
+        if config is None:
+            config = run_dir / "config.yaml"
+            if not config.exists():
+                raise DatamapError(f"{run_dir}: no run here (no config.yaml); give the configuration with -c FILE")
+    if config is None:
+        raise DatamapError("no configuration: give one with -c FILE, or a run with --run-dir DIR")
+    return configuration.load(config, overrides or (), values)
+
+
+def _train(config: Config, *, overwrite: bool) -> None:
+    from datamap_cli import config as configuration
+    from datamap_cli import dataset, signals, store, terminal, train
+
+    store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
+    data = dataset.load(config.data)
+    for text in data.notes:
+        terminal.note(text)
+    terminal.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
+    display = terminal.TrainingDisplay()
+    run: store.Run | None = None
+    with display.shown():
+        for event in train.run(config, data.examples, data.classes):
+            display.show(event)
+            match event:
+                case train.Started():
+                    # only now: what went wrong until here has cost no earlier run
+                    info = store.new_run_info(
+                        classes=data.classes,
+                        examples=data.examples.height,
+                        data=config.data.train,
+                        sha256=data.sha256,
+                        seed=config.train.seed,
+                        model=config.model.name,
+                        packages=train.PACKAGES,
+                    )
+                    run = store.Run.create(
+                        config.run_dir, info, configuration.dump(config), data.examples, overwrite=overwrite
+                    )
+                case train.Evaluation():
+                    assert run is not None
+                    run.write_evaluation(
+                        signals.records(data.examples, event.probs, event.loss),
+                        format=config.signals.format,
+                        step=event.step,
+                        epoch=event.epoch,
+                        train_loss=event.train_loss,
+                        accuracy=event.accuracy,
+                        seconds=event.seconds,
+                    )
+                case train.Trained():
+                    assert run is not None
+                    run.finish(event.save)
+    typer.echo(f"signals: {config.run_dir / 'signals'}")
+
+
+def _summarize(config: Config) -> None:
+    from datamap_cli import signals, store, terminal
+
+    run = store.Run.open(config.run_dir)
+    if run.info.finished is None:
+        terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
+    summary = signals.summarize(run.evaluations(), el2n_evaluations=config.summarize.el2n_evaluations)
+    examples = run.examples()
+    paths = run.write_summary(summary)
+    terminal.print_summary(summary, examples, run.info.classes)
+    typer.echo()
+    for path in paths:
+        typer.echo(f"summary: {path}")
+
+
+def _plot(config: Config, output: Path | None) -> None:
+    from datamap_cli import plot as drawing
+    from datamap_cli import store, terminal
+
+    run = store.Run.open(config.run_dir)
+    data_map = drawing.draw(
+        run.read_summary(),
+        config.plot,
+        title=f"Data map: {Path(run.info.data).name}, {run.info.model}",
+        evaluations=len(run.info.evaluations),
+        examples=run.examples(),
+        classes=run.info.classes,
+    )
+    html, png = run.map_files(config.plot) if output is None else store.map_files(output)
+    store.write_bytes(html, drawing.page(data_map).encode())
+    typer.echo(f"map: {html}")
+    if not config.plot.png:
+        return
+    if (remedy := drawing.missing_fonts(data_map)) is not None:
+        terminal.note(remedy)
+    try:
+        image = drawing.image(data_map)
+    except DatamapError as error:
+        terminal.note(f"no PNG: {error}")
+        return
+    store.write_bytes(png, image)
+    typer.echo(f"map: {png}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; a mistake of the user's becomes one line and exit code 1."""
+    try:
+        app(args=arguments)
+    except DatamapError as error:
+        typer.echo(f"datamap: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,351 @@
+"""The run directory: the only place that knows its paths and formats.
+
+A file is there whole or not at all: it is written beside its place, then renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from datamap_cli.config import PlotConfig
+from datamap_cli.errors import DatamapError
+
+_FIELD_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "label": pl.Int64,
+    "pred_label": pl.Int64,
+    "correct": pl.Boolean,
+    "loss": pl.Float64,
+    "probs": pl.List(pl.Float64),
+    "label_probs": pl.Float64,
+    "s_label": pl.Int64,
+    "noisy_label": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class EvaluationInfo:
+    """One evaluation as run.json lists it."""
+
+    evaluation: int
+    step: int
+    epoch: float
+    train_loss: float | None
+    accuracy: float
+    seconds: float
+    file: str
+    """Path of its signal file in the run directory."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What run.json holds."""
+
+    run_id: str
+    started: str
+    finished: str | None
+    classes: list[str]
+    examples: int
+    data: str
+    """Absolute path of the data file."""
+    sha256: str
+    seed: int
+    model: str
+    versions: dict[str, str]
+    evaluations: list[EvaluationInfo] = field(default_factory=list)
+
+
+def new_run_info(
+    *, classes: Sequence[str], examples: int, data: Path, sha256: str, seed: int, model: str, packages: Sequence[str]
+) -> RunInfo:
+    """The description of a run that starts now; `packages` are those whose versions are recorded."""
+    started = datetime.now(timezone.utc)
+    return RunInfo(
+        run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        started=started.isoformat(timespec="seconds"),
+        finished=None,
+        classes=list(classes),
+        examples=examples,
+        data=str(data.resolve()),
+        sha256=sha256,
+        seed=seed,
+        model=model,
+        versions={"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+    )
+
+
+class Run:
+    """A run directory that holds a run."""
+
+    # everything a run consists of; whatever else lies in the directory is the user's and stays
+    PARTS = (
+        "config.yaml",
+        "run.json",
+        "examples.parquet",
+        "signals",
+        "summary.tsv",
+        "summary.parquet",
+        "maps",
+        "checkpoints",
+    )
+
+    def __init__(self, directory: Path, info: RunInfo) -> None:
+        self.directory = directory
+        self.info = info
+
+    # ------------------------------------------------------------------------------- coming to be
+
+    @classmethod
+    def create(cls, directory: Path, info: RunInfo, config: str, examples: pl.DataFrame, *, overwrite: bool) -> Run:
+        """Starts a run in `directory`; a run that is there already is refused, or removed if `overwrite`."""
+        cls.refuse_existing(directory, overwrite=overwrite)
+        run = cls(directory, info)
+        with _writing(directory):
+            for part in cls.PARTS:
+                path = directory / part
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            (directory / "signals").mkdir(parents=True, exist_ok=True)
+        _write_text(directory / "config.yaml", config)
+        with _replacing(directory / "examples.parquet") as partial:
+            examples.write_parquet(partial)
+        run._write_info()
+        return run
+
+    @classmethod
+    def refuse_existing(cls, directory: Path, *, overwrite: bool) -> None:
+        """Raises DatamapError where a new run cannot be put: a run is there, or something that is no directory."""
+        if directory.exists() and not directory.is_dir():
+            raise DatamapError(f"run_dir: {directory}: not a directory")
+        if not overwrite and any((directory / part).exists() for part in cls.PARTS):
+            raise DatamapError(
+                f"run_dir: {directory} holds a run already; give another one with --run-dir, "
+                "or --overwrite to replace it"
+            )
+
+    @classmethod
+    def open(cls, directory: Path) -> Run:
+        """The run in `directory`; raises DatamapError where there is none."""
+        path = directory / "run.json"
+        try:
+            tree = json.loads(path.read_bytes())
+            evaluations = [EvaluationInfo(**row) for row in tree.pop("evaluations")]
+            return cls(directory, RunInfo(**tree, evaluations=evaluations))
+        except (FileNotFoundError, NotADirectoryError):
+            raise DatamapError(f"{directory}: no run here; `datamap train` makes one") from None
+        except OSError as error:
+            raise DatamapError(f"{path}: cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise DatamapError(f"{path}: damaged: not the description of a run as `datamap train` writes it") from None
+
+    # ----------------------------------------------------------------------------------- training
+
+    def write_evaluation(
+        self,
+        records: pl.DataFrame,
+        *,
+        format: Literal["jsonl", "parquet"],
+        step: int,
+        epoch: float,
+        train_loss: float | None,
+        accuracy: float,
+        seconds: float,
+    ) -> None:
+        """Writes the signal records of the next evaluation and enters it in run.json."""
+        path = self.directory / "signals" / f"step-{step:06d}.{format}"
+        with _replacing(path) as partial:
+            if format == "jsonl":
+                records.write_ndjson(partial)
+            else:
+                records.write_parquet(partial)
+        entry = EvaluationInfo(
+            evaluation=len(self.info.evaluations),
+            step=step,
+            epoch=epoch,
+            train_loss=train_loss,
+            accuracy=accuracy,
+            seconds=round(seconds, 3),
+            file=path.relative_to(self.directory).as_posix(),
+        )
+        # after the file: what run.json names is there
+        self.info = replace(self.info, evaluations=[*self.info.evaluations, entry])
+        self._write_info()
+
+    def finish(self, save_model: Callable[[Path], None]) -> None:
+        """Keeps the trained model and marks the run as finished."""
+        with _replacing(self.directory / "checkpoints" / "final") as partial:
+            partial.mkdir(parents=True)
+            save_model(partial)
+        self.info = replace(self.info, finished=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        self._write_info()
+
+    def _write_info(self) -> None:
+        _write_text(self.directory / "run.json", json.dumps(asdict(self.info), ensure_ascii=False, indent=1) + "\n")
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def evaluations(self) -> dict[str, pl.LazyFrame]:
+        """The signal records of every evaluation, in order, by the path of their file."""
+        if not self.info.evaluations:
+            raise DatamapError(f"{self.directory}: no evaluation yet; `datamap train` collects the signals")
+        return {
+            str(path): scan_records(path) for path in (self.directory / entry.file for entry in self.info.evaluations)
+        }
+
+    def examples(self) -> pl.DataFrame:
+        """id, text_a, text_b, label (class index), s_label: a row per training example."""
+        return _read_parquet(self.directory / "examples.parquet", "`datamap train` writes it")
+
+    # ------------------------------------------------------------------------------------ summary
+
+    def write_summary(self, summary: pl.DataFrame) -> list[Path]:
+        """Writes summary.tsv and summary.parquet; returns their paths."""
+        paths = [self.directory / "summary.tsv", self.directory / "summary.parquet"]
+        with _replacing(paths[0]) as partial:
+            summary.write_csv(partial, separator="\t")
+        with _replacing(paths[1]) as partial:
+            summary.write_parquet(partial)
+        return paths
+
+    def read_summary(self) -> pl.DataFrame:
+        """The summary; raises DatamapError where there is none yet."""
+        return _read_parquet(self.directory / "summary.parquet", "run `datamap summarize` first")
+
+    # --------------------------------------------------------------------------------------- maps
+
+    def map_files(self, plot: PlotConfig) -> tuple[Path, Path]:
+        """Where the HTML and the PNG of a map go; the name says what it shows."""
+        parts = [f"{plot.attr1}-{plot.attr2}"]
+        if plot.criterion is not None:
+            parts.append(f"{plot.criterion}-{plot.threshold:g}")
+        parts += [f"f_times-{plot.use_f_times}"] if plot.use_f_times >= 0 else []
+        parts += [f"l_times-{plot.use_l_times}"] if plot.use_l_times >= 0 else []
+        return map_files(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
+
+
+def map_files(stem: Path) -> tuple[Path, Path]:
+    """The HTML and the PNG of a map by their common stem."""
+    name = re.sub(r"\.(html|png)$", "", stem.name)
+    return stem.with_name(f"{name}.html"), stem.with_name(f"{name}.png")
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, with the directories above it."""
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def _write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode())
+
+
+def scan_records(path: Path) -> pl.LazyFrame:
+    """The signal records in a file, JSONL or Parquet, lazily; the tutorial's `noisy_label` is read as `s_label`.
+
+    Raises DatamapError for a file that is missing, cut off or no table.
+    """
+    if not path.is_file():
+        raise DatamapError(f"{path}: missing, though run.json names it; train again with --overwrite")
+    try:
+        if path.suffix == ".parquet":
+            records = pl.scan_parquet(path)
+            fields = records.collect_schema()
+        else:
+            _refuse_cut_off(path)
+            # the types of our own fields are fixed; those of the id and of the user's are inferred
+            fields = pl.scan_ndjson(path).collect_schema()
+            records = pl.scan_ndjson(
+                path, schema_overrides={name: dtype for name, dtype in _FIELD_TYPES.items() if name in fields}
+            )
+    except pl.exceptions.PolarsError as error:
+        raise DatamapError(f"{path}: cannot be read as signal records: {str(error).splitlines()[0]}") from None
+    if "noisy_label" in fields and "s_label" not in fields:
+        records = records.rename({"noisy_label": "s_label"})
+    return records
+
+
+def _refuse_cut_off(path: Path) -> None:
+    """Raises DatamapError for a JSONL file that does not end with a whole line."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            raise DatamapError(f"{path}: empty; train again with --overwrite")
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        line = sum(1 for _ in file)
+    raise DatamapError(f"{path}: cut off in the middle of line {line}; train again with --overwrite")
+
+
+def _read_parquet(path: Path, remedy: str) -> pl.DataFrame:
+    if not path.is_file():
+        raise DatamapError(f"{path}: no such file; {remedy}")
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise DatamapError(f"{path}: damaged ({str(error).splitlines()[0]}); {remedy}") from None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write a file or directory to, which takes its place once it is whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    with _writing(path):
+        try:
+            _remove(partial)
+            yield partial
+            _sync(partial)
+            if partial.is_dir():
+                _remove(path)
+            partial.replace(path)
+        finally:
+            _remove(partial)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns the system's refusal to write into a line for the user."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or re.sub(r" \(os error \d+\)", "", str(error))
+        raise DatamapError(f"{path}: cannot be written: {reason}") from error
+    except pl.exceptions.ComputeError as error:
+        # Polars passes on some of the system's errors in its own class
+        if "IO error" not in str(error):
+            raise
+        raise DatamapError(f"{path}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
+
+
+def _sync(path: Path) -> None:
+    """Forces a file's bytes to disk, lest a power cut leave a renamed file empty."""
+    if path.is_file():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

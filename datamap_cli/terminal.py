@@ -1,0 +1,190 @@
+"""What the user sees in the terminal: progress on standard error, tables on standard output.
+
+Texts of the data set are foreign: they are printed as plain text, never as markup or control characters.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from datamap_cli import signals, train
+
+if TYPE_CHECKING:
+    from datamap_cli.doctor import Check
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """A foreign text on one line, without the control characters that could steer a terminal."""
+    return _CONTROL.sub(" ", text)
+
+
+def note(text: str) -> None:
+    """A line of talk, on standard error."""
+    Console(stderr=True, highlight=False).print(Text(plain(text)), soft_wrap=True)
+
+
+# -------------------------------------------------------------------------------------------- training
+
+
+class TrainingDisplay:
+    """Shows the events of a training: a live line on a terminal, and a plain line for every evaluation."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.live = self.console.is_terminal
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+            disable=not self.live,
+        )
+        self.steps = self.progress.add_task("step", total=None, detail="")
+        self.passes: int | None = None
+        self.started = time.monotonic()
+        self.start: train.Started | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with self.progress:
+            yield
+
+    def show(self, event: train.Event) -> None:
+        match event:
+            case train.Started():
+                self._show_start(event)
+            case train.Step():
+                detail = f"epoch {event.epoch + 1}  loss {event.loss:.3f}  acc {event.accuracy:.1%}"
+                self.progress.update(self.steps, completed=event.step, detail=detail)
+            case train.EvaluationProgress():
+                if self.passes is None:
+                    self.passes = self.progress.add_task("evaluation", total=event.total, detail="")
+                self.progress.update(self.passes, completed=event.done)
+            case train.Evaluation():
+                self._show_evaluation(event)
+
+    def _show_start(self, start: train.Started) -> None:
+        self.start = start
+        self.started = time.monotonic()
+        self.progress.update(self.steps, total=start.steps)
+        for text in start.notes:
+            self.console.print(Text(plain(text)), soft_wrap=True)
+        self.console.print(
+            f"{start.model} ({start.parameters:,} parameters) on {start.device}: {start.steps:,} steps, "
+            f"{start.evaluations:,} evaluations",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def _show_evaluation(self, evaluation: train.Evaluation) -> None:
+        assert self.start is not None
+        if self.passes is not None:
+            self.progress.remove_task(self.passes)
+            self.passes = None
+        done = evaluation.step / self.start.steps
+        left = (time.monotonic() - self.started) * (1 - done) / done if done else 0
+        digits = len(f"{self.start.evaluations:,}")
+        parts = [
+            f"evaluation {evaluation.evaluation + 1:>{digits},}/{self.start.evaluations:,}",
+            f"epoch {evaluation.epoch:.2f}",
+            f"step {evaluation.step:,}",
+            f"loss {evaluation.train_loss:.4f}",
+            f"accuracy {evaluation.accuracy:.1%}",
+            *([f"{_duration(left)} left"] if done < 1 else []),
+        ]
+        self.console.print("  ".join(parts), markup=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+# --------------------------------------------------------------------------------------------- summary
+
+_LOWEST = 10
+
+
+def print_summary(summary: pl.DataFrame, examples: pl.DataFrame, classes: Sequence[str]) -> None:
+    """Counts by region, and the examples with the lowest avg_probs with their texts."""
+    console = Console(highlight=False)
+    regions = summary.select(signals.region()).to_series()
+    table = Table(title=f"{summary.height:,} examples by region", title_justify="left", box=None, pad_edge=False)
+    table.add_column("region")
+    table.add_column("avg_probs")
+    table.add_column("examples", justify="right")
+    table.add_column("share", justify="right")
+    for name, bounds in signals.REGIONS.items():
+        count = int((regions == name).sum())
+        table.add_row(name, bounds, f"{count:,}", f"{count / summary.height:.1%}")
+    console.print(table)
+
+    lowest = summary.sort("avg_probs", "id").head(_LOWEST).join(examples.drop("label", "s_label"), on="id", how="left")
+    table = Table(
+        title=f"The {lowest.height} lowest avg_probs: look here for wrong labels",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        expand=True,
+    )
+    for heading in ("id", "avg_probs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("label", "suggested"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=18)
+    table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
+    for row in lowest.iter_rows(named=True):
+        texts = [text for text in (row["text_a"], row["text_b"]) if text]
+        table.add_row(
+            Text(plain(str(row["id"]))),
+            f"{row['avg_probs']:.4f}",
+            Text(plain(classes[row["label"]])),
+            Text(plain(classes[row["suggested_label"]])),
+            Text(plain(" | ".join(text[:200] for text in texts))),
+        )
+    console.print()
+    console.print(table)
+
+
+# ----------------------------------------------------------------------------------------------- lists
+
+
+def print_signals() -> None:
+    """Every signal with its definition, range, suspicious end and source."""
+    console = Console(highlight=False)
+    for signal in signals.SIGNALS:
+        suspicious = f"suspicious: {signal.suspicious}" if signal.suspicious else "neither end is suspicious"
+        console.print(Text(signal.name, style="bold"))
+        console.print(Text(f"  {signal.definition}"))
+        console.print(Text(f"  {signal.range}; {suspicious}; {signal.source}", style="dim"))
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """A row per thing that was checked, with the remedy below what does not work."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found"):
+        table.add_column(heading, overflow="fold")
+    marks = {"works": ("ok", "green"), "missing": ("!", "yellow"), "broken": ("x", "red")}
+    for check in checks:
+        mark, style = marks[check.state]
+        found = Text(check.found)
+        if check.remedy:
+            found.append(f"\n{check.remedy}", style=style)
+        table.add_row(Text(mark, style=style), check.what, found)
+    console.print(table)

@@ -1,0 +1,90 @@
+"""Signal records made without training, for tests of what comes after it; and where the real data is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+
+from datamap_cli import config, signals, store
+
+REPOSITORY = Path(__file__).parent.parent
+DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    """A file of real data beside the repository; the test is skipped where it is not."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    return path
+
+
+def examples_frame(count: int, n_classes: int, seed: int = 0, *, s_label: bool = False) -> pl.DataFrame:
+    """Examples as the data set room makes them, with the row as id and as the last class all labels occur."""
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "id": range(count),
+            "text_a": [f"第{i}个问题怎么做" for i in range(count)],
+            "text_b": [f"如何做第{i}个" for i in range(count)],
+            "label": [*range(n_classes), *rng.integers(0, n_classes, count)][:count],
+            "s_label": rng.integers(0, 3, count) if s_label else [None] * count,
+        },
+        schema_overrides={"id": pl.Int64, "label": pl.Int64, "s_label": pl.Int64},
+    )
+
+
+def random_probs(count: int, n_classes: int, evaluations: int, seed: int = 0) -> npt.NDArray[np.float64]:
+    """Softmax outputs that sharpen over the evaluations, (T, N, C)."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(evaluations, count, n_classes)) * np.linspace(0.5, 6, evaluations)[:, None, None]
+    exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
+    probs: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=2, keepdims=True)
+    return probs
+
+
+def evaluation_frames(examples: pl.DataFrame, probs: npt.NDArray[np.float64]) -> dict[str, pl.LazyFrame]:
+    """The signal records of T evaluations, probs (T, N, C), as the store hands them out."""
+    rows, label = np.arange(examples.height), examples["label"].to_numpy()
+    return {
+        f"evaluation {t}": signals.records(examples, p, -np.log(p[rows, label])).lazy() for t, p in enumerate(probs)
+    }
+
+
+def write_run(
+    directory: Path,
+    examples: pl.DataFrame,
+    probs: npt.NDArray[np.float64],
+    *,
+    format: str = "jsonl",
+    steps: list[int] | None = None,
+    overwrite: bool = False,
+) -> store.Run:
+    """A finished run directory as training leaves it, but for the model."""
+    info = store.new_run_info(
+        classes=[str(k) for k in range(probs.shape[2])],
+        examples=examples.height,
+        data=Path("train.tsv"),
+        sha256="0" * 64,
+        seed=1000,
+        model="tiny",
+        packages=["polars"],
+    )
+    settings = config.parse({"data": {"train": "train.tsv"}, "run_dir": str(directory)}, "test")
+    run = store.Run.create(directory, info, config.dump(settings), examples, overwrite=overwrite)
+    rows, label = np.arange(examples.height), examples["label"].to_numpy()
+    for t, p in enumerate(probs):
+        run.write_evaluation(
+            signals.records(examples, p, -np.log(p[rows, label])),
+            format="parquet" if format == "parquet" else "jsonl",
+            step=steps[t] if steps else 10 * (t + 1),
+            epoch=float(t + 1),
+            train_loss=0.5,
+            accuracy=float((p.argmax(axis=1) == label).mean()),
+            seconds=0.1,
+        )
+    return run

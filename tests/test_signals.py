@@ -1,0 +1,211 @@
+"""Every signal against a slow, obvious reference, and what keeps evaluations from standing beside each other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamap_cli import signals
+from datamap_cli.errors import DatamapError
+from tests.support import evaluation_frames, examples_frame, random_probs
+
+TINY = signals.TINY
+
+
+def log(p: float) -> float:
+    return math.log(max(p, TINY))
+
+
+def entropy(probs: list[float]) -> float:
+    return -sum(p * log(p) for p in probs)
+
+
+def reference(label: int, history: list[list[float]], k: int = 1) -> dict[str, Any]:
+    """All signals of one example from its probs at every evaluation: loops, one definition after the other."""
+    T = len(history)
+    predicted = [max(range(len(probs)), key=lambda c: probs[c]) for probs in history]
+    p = [probs[label] for probs in history]
+    c = [prediction == label for prediction in predicted]
+    others = [max(q for i, q in enumerate(probs) if i != label) for probs in history]
+    mean_probs = [sum(probs[i] for probs in history) / T for i in range(len(history[0]))]
+    mean = sum(p) / T
+    variance = sum((x - mean) ** 2 for x in p) / T
+    forgotten = [t for t in range(1, T) if c[t - 1] and not c[t]]
+    learnt = [t for t in range(1, T) if not c[t - 1] and c[t]]
+    good = [t for t in range(T) if all(c[t:])]
+    norms = [math.sqrt(sum((q - (i == label)) ** 2 for i, q in enumerate(probs))) for probs in history]
+    return {
+        "correct_times": sum(c),
+        "correct_ratio": sum(c) / T,
+        "avg_probs": mean,
+        "label_var": variance,
+        "max_label_probs": max(p),
+        "min_label_probs": min(p),
+        "forgetting_times": len(forgotten),
+        "learnt_times": len(learnt),
+        "first_forget": forgotten[0] if forgotten else 0,
+        "first_learn": learnt[0] if learnt else 0,
+        "never_learnt": not any(c),
+        "variability": math.sqrt(variance),
+        "threshold_closeness": mean * (1 - mean),
+        "aleatoric": sum(x * (1 - x) for x in p) / T,
+        "aum": sum(log(x) - log(other) for x, other in zip(p, others, strict=True)) / T,
+        "margin": log(mean_probs[label]) - log(max(q for i, q in enumerate(mean_probs) if i != label)),
+        "el2n": sum(norms[:k]) / len(norms[:k]),
+        "avg_loss": sum(-log(x) for x in p) / T,
+        "last_loss": -log(p[-1]),
+        "entropy": sum(entropy(probs) for probs in history) / T,
+        "mutual_information": entropy(mean_probs) - sum(entropy(probs) for probs in history) / T,
+        "learnt_for_good": good[0] if good else None,
+        "pred_label": predicted[-1],
+        "pred_flips": sum(predicted[t] != predicted[t - 1] for t in range(1, T)),
+        "suggested_label": max(range(len(mean_probs)), key=lambda i: mean_probs[i]),
+    }
+
+
+def close(expected: Any, actual: Any) -> bool:
+    if expected is None or isinstance(expected, (bool, int)):
+        return bool(expected == actual)
+    return math.isclose(expected, actual, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@st.composite
+def dynamics(draw: st.DrawFn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels (N,) and probs (T, N, C); sharp logits, so that probabilities of exactly 0 and 1 occur."""
+    evaluations, count, n_classes = draw(st.integers(1, 7)), draw(st.integers(1, 6)), draw(st.integers(2, 5))
+    seed, scale = draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from([0.1, 1.0, 10.0, 300.0]))
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(evaluations, count, n_classes)) * scale
+    exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
+    return rng.integers(0, n_classes, count), exponentials / exponentials.sum(axis=2, keepdims=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(dynamics(), st.integers(1, 3))
+def test_every_signal_equals_its_definition(
+    drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]], k: int
+) -> None:
+    labels, probs = drawn
+    examples = examples_frame(len(labels), 2).with_columns(label=pl.Series(labels, dtype=pl.Int64))
+    summary = signals.summarize(
+        {f"evaluation {t}": signals.records(examples, p, np.zeros(len(labels))).lazy() for t, p in enumerate(probs)},
+        el2n_evaluations=k,
+    )
+    for i, row in enumerate(summary.iter_rows(named=True)):
+        expected = reference(int(labels[i]), probs[:, i].tolist(), k)
+        assert set(expected) == {signal.name for signal in signals.SIGNALS}
+        wrong = {name: (value, row[name]) for name, value in expected.items() if not close(value, row[name])}
+        assert {} == wrong
+
+
+def test_the_tutorials_columns_come_first_in_its_order() -> None:
+    examples = examples_frame(6, 3)
+    summary = signals.summarize(evaluation_frames(examples, random_probs(6, 3, 4)))
+    assert [
+        "id", "label", "s_label", "correct_times", "correct_ratio", "avg_probs", "label_var", "max_label_probs",
+        "min_label_probs", "forgetting_times", "learnt_times", "first_forget", "first_learn", "never_learnt",
+    ] == summary.columns[:14]  # fmt: skip
+
+
+def test_a_history_worked_out_by_hand() -> None:
+    """Wrong, right, wrong, right, right: learnt twice, forgotten once, for good from evaluation 3."""
+    label_probs = [0.25, 0.75, 0.5 - 2**-10, 0.875, 1.0]
+    probs = np.array([[[p, 1 - p]] for p in label_probs])
+    examples = examples_frame(1, 1)
+    row = signals.summarize(evaluation_frames(examples, probs)).row(0, named=True)
+    expected = {
+        "s_label": 0, "correct_times": 3, "correct_ratio": 0.6, "max_label_probs": 1.0, "min_label_probs": 0.25,
+        "forgetting_times": 1, "learnt_times": 2, "first_forget": 2, "first_learn": 1, "never_learnt": False,
+        "learnt_for_good": 3, "pred_flips": 3, "pred_label": 0, "suggested_label": 0, "last_loss": 0.0,
+    }  # fmt: skip
+    assert expected == {name: row[name] for name in expected}
+
+
+def test_aum_equals_the_mean_logit_margin() -> None:
+    logits = np.random.default_rng(3).normal(size=(4, 5, 3)) * 4
+    exponentials = np.exp(logits)
+    probs = exponentials / exponentials.sum(axis=2, keepdims=True)
+    examples = examples_frame(5, 3)
+    label = examples["label"].to_numpy()
+    margins = [logits[:, i, k] - np.delete(logits[:, i], k, axis=1).max(axis=1) for i, k in enumerate(label)]
+    aum = signals.summarize(evaluation_frames(examples, probs))["aum"].to_numpy()
+    np.testing.assert_allclose([margin.mean() for margin in margins], aum, rtol=1e-9)
+
+
+def test_s_label_and_the_users_own_columns_come_through() -> None:
+    examples = examples_frame(4, 2).with_columns(s_label=pl.Series([0, 1, 2, 0]))
+    frames = {
+        name: frame.with_columns(gradient_norm=pl.lit(float(t)), source=pl.lit("网"))
+        for t, (name, frame) in enumerate(evaluation_frames(examples, random_probs(4, 2, 3)).items())
+    }
+    summary = signals.summarize(frames)
+    assert [0, 1, 2, 0] == summary["s_label"].to_list()
+    assert [1.0] * 4 == summary["avg_gradient_norm"].to_list()
+    assert [2.0] * 4 == summary["last_gradient_norm"].to_list()
+    assert ["网"] * 4 == summary["source"].to_list()
+
+
+def test_string_ids_stay_strings() -> None:
+    examples = examples_frame(3, 2).with_columns(id=pl.Series(["a", "b\tc", "7"]))
+    summary = signals.summarize(evaluation_frames(examples, random_probs(3, 2, 2)))
+    assert ["a", "b\tc", "7"] == summary["id"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: f.filter(pl.col("id") != 2), "evaluation 1: no record of an example that evaluation 0 has: id 2"),
+        (lambda f: f.with_columns(pl.col("id") + 1), "no record of an example that evaluation 0 has: id 0"),
+        (lambda f: f.reverse(), "evaluation 1: the ids stand in another order than in evaluation 0"),
+        (lambda f: f.with_columns(id=pl.lit(3, pl.Int64)), "evaluation 1: ids that stand more than once: id 3"),
+        (lambda f: f.with_columns(label=1 - pl.col("label")), "evaluation 1: another label than in evaluation 0"),
+        (lambda f: f.with_columns(label=pl.lit(7, pl.Int64)), "5 records with a label outside 0 to 1"),
+        (lambda f: f.drop("probs"), "evaluation 1: no field probs"),
+        (
+            lambda f: f.with_columns(label_probs=pl.when(pl.col("id") == 3).then(pl.lit(float("nan"))).otherwise(0.5)),
+            "evaluation 1: a record with label_probs outside 0 to 1: id 3",
+        ),
+        (
+            lambda f: f.with_columns(correct=pl.when(pl.col("id") > 0).then("correct")),
+            "evaluation 1: a record without a value: id 0",
+        ),
+        (
+            lambda f: f.with_columns(
+                pl.when(pl.col("id") == 4)
+                .then(pl.lit([0.2, 0.3, 0.5]))
+                .otherwise(pl.col("probs").arr.to_list())
+                .alias("probs")
+            ),
+            "evaluation 1: a record without 2 probs: id 4",
+        ),
+        (lambda f: f.with_columns(pl.col("id").cast(pl.String)), "evaluation 1: ids of type String, but Int64"),
+        (lambda f: f.head(0), "evaluation 1: no record of 5 examples that evaluation 0 has: id 0, id 1, id 2, …"),
+    ],
+)
+def test_evaluations_that_do_not_belong_together_are_refused(damage: Any, message: str) -> None:
+    examples = examples_frame(5, 2)
+    frames = evaluation_frames(examples, random_probs(5, 2, 3))
+    frames["evaluation 1"] = damage(frames["evaluation 1"].collect()).lazy()
+    with pytest.raises(DatamapError) as error:
+        signals.summarize(frames)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_single_evaluation_is_enough() -> None:
+    summary = signals.summarize(evaluation_frames(examples_frame(3, 2), random_probs(3, 2, 1)))
+    assert [0.0, 0.0, 0.0] == summary["label_var"].to_list()
+    assert [0, 0, 0] == summary["forgetting_times"].to_list()
+
+
+def test_regions_are_bounded_by_avg_probs() -> None:
+    frame = pl.DataFrame({"avg_probs": [0.0, 0.25, 0.2501, 0.7499, 0.75, 1.0]})
+    regions = frame.select(signals.region()).to_series().to_list()
+    assert ["hard-to-learn"] * 2 + ["ambiguous"] * 2 + ["easy-to-learn"] * 2 == regions

@@ -1,0 +1,163 @@
+"""The run directory: whole files or none, one run a directory, and what is said of damage."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from datamap_cli import signals, store
+from datamap_cli.config import PlotConfig
+from datamap_cli.errors import DatamapError
+from tests.support import examples_frame, random_probs, write_run
+
+
+def refusal(action: Any) -> str:
+    with pytest.raises(DatamapError) as error:
+        action()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_what_is_written_is_read_back(tmp_path: Path, format: str) -> None:
+    examples = examples_frame(6, 3, s_label=True)
+    probs = random_probs(6, 3, 4)
+    write_run(tmp_path / "run", examples, probs, format=format)
+    run = store.Run.open(tmp_path / "run")
+    assert ["0", "1", "2"] == run.info.classes
+    assert [0, 1, 2, 3] == [entry.evaluation for entry in run.info.evaluations]
+    assert examples.equals(run.examples())
+    summary = signals.summarize(run.evaluations())
+    expected = signals.summarize({str(t): signals.records(examples, p, p[:, 0]).lazy() for t, p in enumerate(probs)})
+    assert expected.equals(summary)
+
+
+def test_jsonl_records_have_the_tutorials_fields(tmp_path: Path) -> None:
+    write_run(tmp_path, examples_frame(3, 2, s_label=True), random_probs(3, 2, 1))
+    line = (tmp_path / "signals" / "step-000010.jsonl").read_text().splitlines()[0]
+    assert ["id", "label", "pred_label", "correct", "loss", "probs", "label_probs", "s_label"] == list(json.loads(line))
+
+
+def test_the_summary_is_kept_as_tsv_and_parquet(tmp_path: Path) -> None:
+    run = write_run(tmp_path, examples_frame(5, 2), random_probs(5, 2, 3))
+    summary = signals.summarize(run.evaluations())
+    tsv, parquet = run.write_summary(summary)
+    assert summary.equals(pl.read_parquet(parquet))
+    read = pl.read_csv(tsv, separator="\t", schema=summary.schema)
+    assert summary.equals(read)
+
+
+def test_two_runs_never_mix_in_one_directory(tmp_path: Path) -> None:
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    message = refusal(lambda: write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2)))
+    assert "holds a run already; give another one with --run-dir, or --overwrite to replace it" in message
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_overwriting_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2))
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "old.html").write_text("old")
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1), overwrite=True)
+    assert ["config.yaml", "examples.parquet", "notes.txt", "run.json", "signals"] == names(tmp_path)
+    assert ["step-000010.jsonl"] == names(tmp_path / "signals")
+
+
+def test_a_run_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    message = refusal(lambda: write_run(tmp_path / "file", examples_frame(3, 2), random_probs(3, 2, 2)))
+    assert "file: not a directory" in message
+
+
+def test_steps_of_any_length_stay_in_order(tmp_path: Path) -> None:
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2), steps=[999_999, 1_000_000])
+    names = [Path(name).name for name in run.evaluations()]
+    assert ["step-999999.jsonl", "step-1000000.jsonl"] == names
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def drop_a_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("format", "damage", "message"),
+    [
+        ("jsonl", cut, "step-000020.jsonl: cut off in the middle of line 4"),
+        ("parquet", cut, "step-000020.parquet: cannot be read as signal records"),
+        ("jsonl", drop_a_line, "step-000020.jsonl: no record of an example that"),
+        ("jsonl", lambda path: path.write_text(""), "step-000020.jsonl: empty"),
+        ("jsonl", lambda path: path.write_text("{'id': 1}\n"), "step-000020.jsonl: cannot be read as signal records"),
+        ("jsonl", lambda path: path.write_text('{"id": 1}\n'), "step-000020.jsonl: no field label, pred_label"),
+        (
+            "jsonl",
+            lambda path: path.write_text(path.read_text().replace("true", '"yes"').replace("false", '"no"')),
+            "step-000020.jsonl: cannot be read as signal records",
+        ),
+        ("jsonl", lambda path: path.unlink(), "step-000020.jsonl: missing, though run.json names it"),
+    ],
+)
+def test_damaged_signal_files_are_named(tmp_path: Path, format: str, damage: Any, message: str) -> None:
+    run = write_run(tmp_path, examples_frame(4, 2), random_probs(4, 2, 3), format=format)
+    damage(tmp_path / "signals" / f"step-000020.{format}")
+    assert message in refusal(lambda: signals.summarize(run.evaluations()))
+
+
+def test_what_is_not_there_yet_names_the_command_to_run(tmp_path: Path) -> None:
+    assert "no run here; `datamap train` makes one" in refusal(lambda: store.Run.open(tmp_path))
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    assert "run `datamap summarize` first" in refusal(run.read_summary)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"evaluations": [{"x": 1}]}', "\xff"])
+def test_a_damaged_description_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content, encoding="latin-1")
+    assert "run.json: damaged" in refusal(lambda: store.Run.open(tmp_path))
+
+
+def test_a_disk_without_room_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    summary = signals.summarize(run.evaluations())
+    assert "summary.tsv: cannot be written: No space left on device" in refusal(lambda: run.write_summary(summary))
+    assert ["config.yaml", "examples.parquet", "run.json", "signals"] == names(tmp_path)
+
+
+def test_polars_own_words_for_a_full_disk_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+
+    def full(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError(
+            "parquet: File out of specification: underlying IO error: No space left (os error 28)"
+        )
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    summary = signals.summarize(run.evaluations())
+    assert "summary.parquet: cannot be written: No space left" in refusal(lambda: run.write_summary(summary))
+
+
+def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    maps = tmp_path / "maps"
+    assert (maps / "avg_probs-label_var.html", maps / "avg_probs-label_var.png") == run.map_files(PlotConfig())
+    filtered = PlotConfig(criterion="forgetting_times", threshold=1, use_l_times=0)
+    assert "avg_probs-label_var.forgetting_times-1.l_times-0.html" == run.map_files(filtered)[0].name
+    assert (Path("a/v1.2.html"), Path("a/v1.2.png")) == store.map_files(Path("a/v1.2"))
