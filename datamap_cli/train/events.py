@@ -1,0 +1,86 @@
+"""What a training tells its caller: the events that `run` yields, in the order they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Started:
+    """The model is built and the texts are tokenized; comes once, first."""
+
+    device: str
+    """cpu or gpu:N."""
+    model: str
+    """The configured name and the class behind it."""
+    parameters: int
+    """Number of trainable parameters."""
+    steps: int
+    steps_per_epoch: int
+    evaluations: int
+    notes: list[str]
+    """Remarks worth telling, one line each: newly initialized weights, truncated texts."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step is done."""
+
+    step: int
+    """Steps done, 1-based."""
+    epoch: int
+    """The epoch the step belongs to, 0-based."""
+    loss: float
+    """Mean loss of the batch, nats."""
+    accuracy: float
+    """Share of the training examples predicted right, with dropout, since the last evaluation."""
+    learning_rate: float
+    """The rate the step was taken with."""
+
+
+@dataclass(frozen=True)
+class EvaluationProgress:
+    """A batch of an evaluation is done; counts examples."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The model's opinion of every training example, in the order of `examples`."""
+
+    evaluation: int
+    """0-based."""
+    step: int
+    """Training steps done before it."""
+    epoch: float
+    """Epochs done before it: step / steps_per_epoch."""
+    train_loss: float
+    """Mean loss of the training steps since the last evaluation, nats."""
+    accuracy: float
+    """Over all training examples."""
+    seconds: float
+    """Duration of the pass."""
+    probs: NDArray[np.float64]
+    """(N, C), softmax over the classes."""
+    loss: NDArray[np.float64]
+    """(N,), −log p(label), nats."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The training is done; comes last."""
+
+    save: Callable[[Path], None]
+    """Writes weights, configuration and tokenizer to a directory that `model.name` can name."""
+
+
+Event: TypeAlias = Started | Step | EvaluationProgress | Evaluation | Trained
