@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHONS := 3.10 3.11 3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint bench constraints clean
+.PHONY: help setup browser demo test lint bench docs constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +47,11 @@ lint: setup ## Check format, lint and types
 	$(BIN)/mypy
 
 bench: setup ## Print ratios against the named baselines
-	$(BIN)/python tests/benchmarks/start_up.py
-	$(BIN)/python tests/benchmarks/summarize.py
+	$(BIN)/python -m tests.benchmarks.start_up
+	$(BIN)/python -m tests.benchmarks.summarize
+
+docs: setup ## Write docs/signals.md from the registry
+	$(BIN)/datamap signals --markdown > docs/signals.md
 
 constraints: $(VENV)/.ready ## Fix the newest versions that pyproject.toml admits
 	for version in $(PYTHONS); do \

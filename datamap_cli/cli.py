@@ -152,7 +152,12 @@ def run(
     no_png: NoPng = False,
 ) -> None:
     """Train, summarize and plot, the three in a row."""
+    from datamap_cli import plot as drawing
+    from datamap_cli import signals
+
     resolved = _load(config, run_dir, overrides, {"plot.png": False if no_png else None})
+    # before hours of training, not after
+    drawing.check_signals(resolved.plot, ["label", "s_label", *(signal.name for signal in signals.SIGNALS)])
     _train(resolved, overwrite=overwrite)
     _summarize(resolved)
     _plot(resolved, None)
@@ -193,11 +198,16 @@ def init(
 
 
 @app.command(name="signals")
-def list_signals() -> None:
+def list_signals(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown document.")] = False,
+) -> None:
     """List every signal with its definition and source."""
     from datamap_cli import terminal
 
-    terminal.print_signals()
+    if markdown:
+        typer.echo(terminal.signals_markdown(), nl=False)
+    else:
+        terminal.print_signals()
 
 
 @app.command()
@@ -206,9 +216,7 @@ def doctor() -> None:
     from datamap_cli import terminal
     from datamap_cli.doctor import examine
 
-    checks = examine()
-    terminal.print_checks(checks)
-    if any(check.state == "broken" for check in checks):
+    if not terminal.print_checks(examine()):
         raise typer.Exit(1)
 
 
@@ -260,7 +268,6 @@ def _train(config: Config, *, overwrite: bool) -> None:
                         sha256=data.sha256,
                         seed=config.train.seed,
                         model=config.model.name,
-                        packages=train.PACKAGES,
                     )
                     run = store.Run.create(
                         config.run_dir, info, configuration.dump(config), data.examples, overwrite=overwrite
@@ -329,7 +336,7 @@ def _plot(config: Config, output: Path | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a mistake of the user's becomes one line and exit code 1."""
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="datamap")
     except DatamapError as error:
         typer.echo(f"datamap: {error}", err=True)
         sys.exit(1)

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -68,10 +68,8 @@ class RunInfo:
     evaluations: list[EvaluationInfo] = field(default_factory=list)
 
 
-def new_run_info(
-    *, classes: Sequence[str], examples: int, data: Path, sha256: str, seed: int, model: str, packages: Sequence[str]
-) -> RunInfo:
-    """The description of a run that starts now; `packages` are those whose versions are recorded."""
+def new_run_info(*, classes: Sequence[str], examples: int, data: Path, sha256: str, seed: int, model: str) -> RunInfo:
+    """The description of a run that starts now, with the versions of this machine."""
     started = datetime.now(timezone.utc)
     return RunInfo(
         run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
@@ -83,8 +81,17 @@ def new_run_info(
         sha256=sha256,
         seed=seed,
         model=model,
-        versions={"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+        versions=_versions(),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Of Python and of those of our packages that are installed; summarize and plot work without Paddle."""
+    versions = {"python": platform.python_version()}
+    for name in ("datamap-cli", "paddlepaddle", "paddlepaddle-gpu", "paddlenlp", "polars"):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 class Run:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -55,7 +56,7 @@ class TrainingDisplay:
             disable=not self.live,
         )
         self.steps = self.progress.add_task("step", total=None, detail="")
-        self.passes: int | None = None
+        self.passes: TaskID | None = None
         self.started = time.monotonic()
         self.start: train.Started | None = None
 
@@ -168,23 +169,48 @@ def print_signals() -> None:
     """Every signal with its definition, range, suspicious end and source."""
     console = Console(highlight=False)
     for signal in signals.SIGNALS:
-        suspicious = f"suspicious: {signal.suspicious}" if signal.suspicious else "neither end is suspicious"
         console.print(Text(signal.name, style="bold"))
-        console.print(Text(f"  {signal.definition}"))
-        console.print(Text(f"  {signal.range}; {suspicious}; {signal.source}", style="dim"))
+        console.print(Padding(Text(signal.definition), (0, 0, 0, 2)))
+        facts = f"{signal.range}; suspicious end: {signal.suspicious or 'neither'}; {signal.source}"
+        console.print(Padding(Text(facts, style="dim"), (0, 0, 0, 2)))
 
 
-def print_checks(checks: Sequence[Check]) -> None:
-    """A row per thing that was checked, with the remedy below what does not work."""
+def signals_markdown() -> str:
+    """The same as a Markdown document."""
+    rows = [
+        f"| `{signal.name}` | {signal.definition} | {signal.range} | {signal.suspicious or '–'} | {signal.source} |"
+        for signal in signals.SIGNALS
+    ]
+    return "\n".join([_SIGNALS_HEAD, *rows]) + "\n"
+
+
+_SIGNALS_HEAD = """\
+# The signals
+
+A column of `summary.tsv` and `summary.parquet` each, a row per training example. Written by
+`datamap signals --markdown` from the registry in the code.
+
+T evaluations, numbered from 0; at evaluation t, p_t is the probability of the given label, c_t whether the prediction
+was right; C classes. The suspicious end is where mislabelled examples gather.
+
+| column | definition | range | suspicious end | source |
+|---|---|---|---|---|"""
+
+
+def print_checks(checks: Iterable[Check]) -> bool:
+    """A line per check as it comes, with the remedy below what does not work; whether nothing is broken."""
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "what", "found"):
-        table.add_column(heading, overflow="fold")
-    marks = {"works": ("ok", "green"), "missing": ("!", "yellow"), "broken": ("x", "red")}
+    marks = {"works": ("ok", "green"), "missing": ("--", "yellow"), "broken": ("NO", "red")}
+    sound = True
     for check in checks:
         mark, style = marks[check.state]
-        found = Text(check.found)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=2)
+        table.add_column(width=17)
+        table.add_column(overflow="fold")
+        table.add_row(Text(mark, style=style), check.what, Text(check.found))
         if check.remedy:
-            found.append(f"\n{check.remedy}", style=style)
-        table.add_row(Text(mark, style=style), check.what, found)
-    console.print(table)
+            table.add_row("", "", Text(check.remedy, style=style))
+        console.print(table)
+        sound = sound and check.state != "broken"
+    return sound

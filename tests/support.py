@@ -72,7 +72,6 @@ def write_run(
         sha256="0" * 64,
         seed=1000,
         model="tiny",
-        packages=["polars"],
     )
     settings = config.parse({"data": {"train": "train.tsv"}, "run_dir": str(directory)}, "test")
     run = store.Run.create(directory, info, config.dump(settings), examples, overwrite=overwrite)

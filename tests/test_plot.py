@@ -196,14 +196,14 @@ def test_an_unknown_signal_is_named_with_those_there_are(key: str) -> None:
     with pytest.raises(DatamapError) as caught:
         drawn(summarized(CURVES, source=["web"] * 6), 5, **{key: "nosuch"})
     assert str(caught.value) == (
-        f"plot.{key}: nosuch: no such signal; those of this summary: label, s_label, correct_times,"
+        f"plot.{key}: nosuch: no such numeric signal; those of this summary: label, s_label, correct_times,"
         " correct_ratio, avg_probs, label_var, forgetting_times, learnt_times, never_learnt, pred_label,"
         " suggested_label"
     )
 
 
 def test_a_text_column_is_no_signal() -> None:
-    with pytest.raises(DatamapError, match=r"^plot\.attr2: source: not numeric; those of this summary: label,"):
+    with pytest.raises(DatamapError, match=r"^plot\.attr2: source: no such numeric signal; those of this summary: label,"):
         drawn(summarized(CURVES, source=["web"] * 6), 5, attr2="source")
 
 

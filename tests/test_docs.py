@@ -1,0 +1,60 @@
+"""The documents do not lie: commands run, links lead somewhere, generated parts are as generated."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datamap_cli import terminal
+from tests.support import REPOSITORY
+
+DOCUMENTS = [REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/signals.md")]
+BIN = Path(sys.executable).parent
+
+
+def command_lines(document: Path) -> list[str]:
+    """The lines of indented blocks, without what follows a #."""
+    lines = re.findall(r"^    (\S.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return [line.split("  #")[0].split(" # ")[0].strip() for line in lines]
+
+
+def test_the_signals_document_is_the_registrys() -> None:
+    shipped = (REPOSITORY / "docs" / "signals.md").read_text(encoding="utf-8")
+    assert terminal.signals_markdown() == shipped, "make docs"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_that_are_there(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if not link.startswith("http") and not (document.parent / link).exists()]
+    assert [] == missing
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = {line.split()[1] for document in DOCUMENTS for line in command_lines(document) if line.startswith("make ")}
+    assert {"demo", "test", "setup", "lint", "bench"} <= named
+    assert set() == named - targets
+
+
+@pytest.mark.paddle
+def test_every_datamap_command_of_the_readme_runs(tmp_path: Path) -> None:
+    commands = [line for line in command_lines(REPOSITORY / "README.md") if line.startswith("datamap ")]
+    assert {"init", "train", "summarize", "plot"} <= {command.split()[1] for command in commands}
+    for command in commands:
+        arguments = shlex.split(command)
+        if arguments[1] == "train":  # the same commands on a part of the example, to save time
+            data = tmp_path / "question_pairs.tsv"
+            data.write_text("".join(data.read_text(encoding="utf-8").splitlines(keepends=True)[:65]), encoding="utf-8")
+            arguments += ["--set", "train.epochs=2"]
+        result = subprocess.run(
+            [BIN / arguments[0], *arguments[1:]], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert 0 == result.returncode, f"{command}: {result.stderr}"
+        assert "Traceback" not in result.stderr
+    assert 5 == len(list((tmp_path / "outputs").glob("*/maps/*.html")))
