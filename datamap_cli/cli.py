@@ -295,10 +295,15 @@ def _summarize(config: Config) -> None:
     run = store.Run.open(config.run_dir)
     if run.info.finished is None:
         terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
-    summary = signals.summarize(run.evaluations(), el2n_evaluations=config.summarize.el2n_evaluations)
-    examples = run.examples()
-    paths = run.write_summary(summary)
-    terminal.print_summary(summary, examples, run.info.classes)
+    with run.scratch() as scratch:
+        paths = signals.write_summary(
+            run.write_summary,
+            run.evaluations(),
+            scratch,
+            el2n_evaluations=config.summarize.el2n_evaluations,
+            incomplete=config.summarize.incomplete,
+        )
+    terminal.print_summary(run.scan_summary(), run.scan_examples(), run.info.classes)
     typer.echo()
     for path in paths:
         typer.echo(f"summary: {path}")
@@ -310,11 +315,11 @@ def _plot(config: Config, output: Path | None) -> None:
 
     run = store.Run.open(config.run_dir)
     data_map = drawing.draw(
-        run.read_summary(),
+        run.scan_summary().collect(),
         config.plot,
         title=f"Data map: {Path(run.info.data).name}, {run.info.model}",
         evaluations=len(run.info.evaluations),
-        examples=run.examples(),
+        examples=run.scan_examples().collect(),
         classes=run.info.classes,
     )
     html, png = run.map_files(config.plot) if output is None else store.map_files(output)

@@ -94,6 +94,8 @@ class SummarizeConfig(Section):
 
     el2n_evaluations: Count = 1
     """Evaluations, from the first, that el2n is averaged over."""
+    incomplete: Literal["error", "drop", "keep"] = "error"
+    """Examples missing in some evaluations: refuse, leave them out, or keep them and count what is there."""
 
 
 class PlotConfig(Section):

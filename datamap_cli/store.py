@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import polars as pl
@@ -214,24 +215,29 @@ class Run:
             str(path): scan_records(path) for path in (self.directory / entry.file for entry in self.info.evaluations)
         }
 
-    def examples(self) -> pl.DataFrame:
-        """id, text_a, text_b, label (class index), s_label: a row per training example."""
-        return _read_parquet(self.directory / "examples.parquet", "`datamap train` writes it")
+    def scan_examples(self) -> pl.LazyFrame:
+        """Lazily: id, text_a, text_b, label (class index), s_label: a row per training example."""
+        return _scan_parquet(self.directory / "examples.parquet", "`datamap train` writes it")
 
     # ------------------------------------------------------------------------------------ summary
 
-    def write_summary(self, summary: pl.DataFrame) -> list[Path]:
-        """Writes summary.tsv and summary.parquet; returns their paths."""
+    def write_summary(self, summary: pl.LazyFrame) -> list[Path]:
+        """Runs the query of the summary into summary.tsv and summary.parquet, in one pass; returns their paths."""
         paths = [self.directory / "summary.tsv", self.directory / "summary.parquet"]
-        with _replacing(paths[0]) as partial:
-            summary.write_csv(partial, separator="\t")
-        with _replacing(paths[1]) as partial:
-            summary.write_parquet(partial)
+        with _replacing(paths[0]) as tsv, _replacing(paths[1]) as parquet:
+            sinks = [summary.sink_csv(tsv, separator="\t", lazy=True), summary.sink_parquet(parquet, lazy=True)]
+            pl.collect_all(sinks, engine="streaming")
         return paths
 
-    def read_summary(self) -> pl.DataFrame:
-        """The summary; raises DatamapError where there is none yet."""
-        return _read_parquet(self.directory / "summary.parquet", "run `datamap summarize` first")
+    def scan_summary(self) -> pl.LazyFrame:
+        """The summary, lazily; raises DatamapError where there is none yet."""
+        return _scan_parquet(self.directory / "summary.parquet", "run `datamap summarize` first")
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory for what need not outlive a command."""
+        with _writing(self.directory), TemporaryDirectory(prefix=".scratch-", dir=self.directory) as directory:
+            yield Path(directory)
 
     # --------------------------------------------------------------------------------------- maps
 
@@ -304,13 +310,15 @@ def _refuse_cut_off(path: Path) -> None:
     raise DatamapError(f"{path}: cut off in the middle of line {line}; train again with --overwrite")
 
 
-def _read_parquet(path: Path, remedy: str) -> pl.DataFrame:
+def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
     if not path.is_file():
         raise DatamapError(f"{path}: no such file; {remedy}")
     try:
-        return pl.read_parquet(path)
+        frame = pl.scan_parquet(path)
+        frame.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise DatamapError(f"{path}: damaged ({str(error).splitlines()[0]}); {remedy}") from None
+    return frame
 
 
 @contextmanager

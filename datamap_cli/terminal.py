@@ -122,21 +122,28 @@ def _duration(seconds: float) -> str:
 _LOWEST = 10
 
 
-def print_summary(summary: pl.DataFrame, examples: pl.DataFrame, classes: Sequence[str]) -> None:
+def print_summary(summary: pl.LazyFrame, examples: pl.LazyFrame, classes: Sequence[str]) -> None:
     """Counts by region, and the examples with the lowest avg_probs with their texts."""
     console = Console(highlight=False)
-    regions = summary.select(signals.region()).to_series()
-    table = Table(title=f"{summary.height:,} examples by region", title_justify="left", box=None, pad_edge=False)
+    counts = dict(summary.group_by(signals.region()).len().collect(engine="streaming").iter_rows())
+    total = sum(counts.values())
+    table = Table(title=f"{total:,} examples by region", title_justify="left", box=None, pad_edge=False)
     table.add_column("region")
     table.add_column("avg_probs")
     table.add_column("examples", justify="right")
     table.add_column("share", justify="right")
     for name, bounds in signals.REGIONS.items():
-        count = int((regions == name).sum())
-        table.add_row(name, bounds, f"{count:,}", f"{count / summary.height:.1%}")
+        count = counts.get(name, 0)
+        table.add_row(name, bounds, f"{count:,}", f"{count / total:.1%}")
     console.print(table)
 
-    lowest = summary.sort("avg_probs", "id").head(_LOWEST).join(examples.drop("label", "s_label"), on="id", how="left")
+    lowest = (
+        summary.select("id", "label", "suggested_label", "avg_probs")
+        .bottom_k(_LOWEST, by=["avg_probs", "id"])
+        .join(examples.drop("label", "s_label"), on="id", how="left")
+        .sort("avg_probs", "id")
+        .collect(engine="streaming")
+    )
     table = Table(
         title=f"The {lowest.height} lowest avg_probs: look here for wrong labels",
         title_justify="left",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +56,14 @@ def evaluation_frames(examples: pl.DataFrame, probs: npt.NDArray[np.float64]) ->
     return {
         f"evaluation {t}": signals.records(examples, p, -np.log(p[rows, label])).lazy() for t, p in enumerate(probs)
     }
+
+
+def summarize(evaluations: Mapping[str, pl.LazyFrame], **options: Any) -> pl.DataFrame:
+    """The summary as a frame, put in order first where need be."""
+    with TemporaryDirectory() as scratch:
+        return signals.write_summary(
+            lambda summary: summary.collect(engine="streaming"), evaluations, Path(scratch), **options
+        )
 
 
 def write_run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,9 @@ from hypothesis import strategies as st
 
 from datamap_cli import signals
 from datamap_cli.errors import DatamapError
-from tests.support import evaluation_frames, examples_frame, random_probs
-
-TINY = signals.TINY
+from datamap_cli.signals import alignment
+from datamap_cli.signals.dynamics import TINY
+from tests.support import evaluation_frames, examples_frame, random_probs, summarize
 
 
 def log(p: float) -> float:
@@ -94,7 +96,7 @@ def test_every_signal_equals_its_definition(
 ) -> None:
     labels, probs = drawn
     examples = examples_frame(len(labels), 2).with_columns(label=pl.Series(labels, dtype=pl.Int64))
-    summary = signals.summarize(
+    summary = summarize(
         {f"evaluation {t}": signals.records(examples, p, np.zeros(len(labels))).lazy() for t, p in enumerate(probs)},
         el2n_evaluations=k,
     )
@@ -107,7 +109,7 @@ def test_every_signal_equals_its_definition(
 
 def test_the_tutorials_columns_come_first_in_its_order() -> None:
     examples = examples_frame(6, 3)
-    summary = signals.summarize(evaluation_frames(examples, random_probs(6, 3, 4)))
+    summary = summarize(evaluation_frames(examples, random_probs(6, 3, 4)))
     assert [
         "id", "label", "s_label", "correct_times", "correct_ratio", "avg_probs", "label_var", "max_label_probs",
         "min_label_probs", "forgetting_times", "learnt_times", "first_forget", "first_learn", "never_learnt",
@@ -119,7 +121,7 @@ def test_a_history_worked_out_by_hand() -> None:
     label_probs = [0.25, 0.75, 0.5 - 2**-10, 0.875, 1.0]
     probs = np.array([[[p, 1 - p]] for p in label_probs])
     examples = examples_frame(1, 1)
-    row = signals.summarize(evaluation_frames(examples, probs)).row(0, named=True)
+    row = summarize(evaluation_frames(examples, probs)).row(0, named=True)
     expected = {
         "s_label": 0, "correct_times": 3, "correct_ratio": 0.6, "max_label_probs": 1.0, "min_label_probs": 0.25,
         "forgetting_times": 1, "learnt_times": 2, "first_forget": 2, "first_learn": 1, "never_learnt": False,
@@ -135,7 +137,7 @@ def test_aum_equals_the_mean_logit_margin() -> None:
     examples = examples_frame(5, 3)
     label = examples["label"].to_numpy()
     margins = [logits[:, i, k] - np.delete(logits[:, i], k, axis=1).max(axis=1) for i, k in enumerate(label)]
-    aum = signals.summarize(evaluation_frames(examples, probs))["aum"].to_numpy()
+    aum = summarize(evaluation_frames(examples, probs))["aum"].to_numpy()
     np.testing.assert_allclose([margin.mean() for margin in margins], aum, rtol=1e-9)
 
 
@@ -145,7 +147,7 @@ def test_s_label_and_the_users_own_columns_come_through() -> None:
         name: frame.with_columns(gradient_norm=pl.lit(float(t)), source=pl.lit("网"))
         for t, (name, frame) in enumerate(evaluation_frames(examples, random_probs(4, 2, 3)).items())
     }
-    summary = signals.summarize(frames)
+    summary = summarize(frames)
     assert [0, 1, 2, 0] == summary["s_label"].to_list()
     assert [1.0] * 4 == summary["avg_gradient_norm"].to_list()
     assert [2.0] * 4 == summary["last_gradient_norm"].to_list()
@@ -154,18 +156,26 @@ def test_s_label_and_the_users_own_columns_come_through() -> None:
 
 def test_string_ids_stay_strings() -> None:
     examples = examples_frame(3, 2).with_columns(id=pl.Series(["a", "b\tc", "7"]))
-    summary = signals.summarize(evaluation_frames(examples, random_probs(3, 2, 2)))
+    summary = summarize(evaluation_frames(examples, random_probs(3, 2, 2)))
     assert ["a", "b\tc", "7"] == summary["id"].to_list()
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: f.filter(pl.col("id") != 2), "evaluation 1: no record of an example that evaluation 0 has: id 2"),
-        (lambda f: f.with_columns(pl.col("id") + 1), "no record of an example that evaluation 0 has: id 0"),
-        (lambda f: f.reverse(), "evaluation 1: the ids stand in another order than in evaluation 0"),
+        (
+            lambda f: f.filter(pl.col("id") != 2),
+            "evaluation 1: no record of an example that other evaluations have: id 2; `summarize.incomplete: drop`",
+        ),
+        (
+            lambda f: f.with_columns(pl.col("id") + 10),
+            "evaluation 0 and 2 more evaluations: no record of 5 examples that other evaluations have: id 10",
+        ),
         (lambda f: f.with_columns(id=pl.lit(3, pl.Int64)), "evaluation 1: ids that stand more than once: id 3"),
-        (lambda f: f.with_columns(label=1 - pl.col("label")), "evaluation 1: another label than in evaluation 0"),
+        (
+            lambda f: f.with_columns(label=1 - pl.col("label")),
+            "evaluation 1: another label than in the evaluations before for: id 0, id 1, id 2, …",
+        ),
         (lambda f: f.with_columns(label=pl.lit(7, pl.Int64)), "5 records with a label outside 0 to 1"),
         (lambda f: f.drop("probs"), "evaluation 1: no field probs"),
         (
@@ -186,7 +196,7 @@ def test_string_ids_stay_strings() -> None:
             "evaluation 1: a record without 2 probs: id 4",
         ),
         (lambda f: f.with_columns(pl.col("id").cast(pl.String)), "evaluation 1: ids of type String, but Int64"),
-        (lambda f: f.head(0), "evaluation 1: no record of 5 examples that evaluation 0 has: id 0, id 1, id 2, …"),
+        (lambda f: f.head(0), "evaluation 1: no record of 5 examples that other evaluations have: id 0, id 1, id 2, …"),
     ],
 )
 def test_evaluations_that_do_not_belong_together_are_refused(damage: Any, message: str) -> None:
@@ -194,13 +204,71 @@ def test_evaluations_that_do_not_belong_together_are_refused(damage: Any, messag
     frames = evaluation_frames(examples, random_probs(5, 2, 3))
     frames["evaluation 1"] = damage(frames["evaluation 1"].collect()).lazy()
     with pytest.raises(DatamapError) as error:
-        signals.summarize(frames)
+        summarize(frames)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
+def test_evaluations_of_no_common_example_are_refused_as_such() -> None:
+    frames = evaluation_frames(examples_frame(6, 2), random_probs(6, 2, 3))
+    parts = {name: frame.slice(2 * t, 2) for t, (name, frame) in enumerate(frames.items())}
+    for incomplete in ("error", "drop"):
+        with pytest.raises(
+            DatamapError, match=r"no id stands in two evaluations|no example stands in every evaluation"
+        ):
+            summarize(parts, incomplete=incomplete)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 7, 100]))
+def test_examples_in_another_order_are_put_in_that_of_the_first_evaluation(seed: int, block: int) -> None:
+    examples = examples_frame(7, 3)
+    frames = evaluation_frames(examples, random_probs(7, 3, 4, seed=seed))
+    shuffled = {
+        name: frame.collect().sample(fraction=1, shuffle=True, seed=seed + t if t else 0).lazy()
+        for t, (name, frame) in enumerate(frames.items())
+    }
+    expected = summarize(frames)
+    first = next(iter(shuffled.values())).collect()["id"]
+    with TemporaryDirectory() as scratch:
+        aligned = alignment.align(shuffled, Path(scratch), block=block)
+        summary = signals.summarize(aligned).collect(engine="streaming")
+    assert first.to_list() == summary["id"].to_list()
+    assert expected.equals(summary.sort("id"))
+    assert expected.equals(summarize(shuffled).sort("id"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_incomplete_examples_are_dropped_or_counted_by_what_is_there(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    examples, probs = examples_frame(5, 3), random_probs(5, 3, 4, seed=seed)
+    present = rng.random((4, 5)) < 0.7
+    present[:, 0] = True
+    frames = {
+        name: frame.filter(pl.Series(present[t]))
+        for t, (name, frame) in enumerate(evaluation_frames(examples, probs).items())
+    }
+    dropped = summarize(frames, incomplete="drop", el2n_evaluations=k)
+    assert np.flatnonzero(present.all(axis=0)).tolist() == dropped["id"].sort().to_list()
+    kept = summarize(frames, incomplete="keep", el2n_evaluations=k)
+    assert np.flatnonzero(present.any(axis=0)).tolist() == kept["id"].sort().to_list()
+    for row in kept.iter_rows(named=True):
+        i = row["id"]
+        there = np.flatnonzero(present[:, i])
+        expected = reference(examples["label"][i], probs[there, i].tolist(), k)
+        # the times of events are those of the run, not of the example
+        for name in ("first_forget", "first_learn", "learnt_for_good"):
+            if expected[name]:
+                expected[name] = there[expected[name] - 1] + 1 if name == "learnt_for_good" else there[expected[name]]
+        norms = [np.linalg.norm(probs[t, i] - np.eye(3)[examples["label"][i]]) for t in there if t < k]
+        expected["el2n"] = float(np.mean(norms)) if norms else None
+        wrong = {name: (value, row[name]) for name, value in expected.items() if not close(value, row[name])}
+        assert {} == wrong
+
+
 def test_a_single_evaluation_is_enough() -> None:
-    summary = signals.summarize(evaluation_frames(examples_frame(3, 2), random_probs(3, 2, 1)))
+    summary = summarize(evaluation_frames(examples_frame(3, 2), random_probs(3, 2, 1)))
     assert [0.0, 0.0, 0.0] == summary["label_var"].to_list()
     assert [0, 0, 0] == summary["forgetting_times"].to_list()
 

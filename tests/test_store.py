@@ -13,7 +13,7 @@ import pytest
 from datamap_cli import signals, store
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from tests.support import examples_frame, random_probs, write_run
+from tests.support import examples_frame, random_probs, summarize, write_run
 
 
 def refusal(action: Any) -> str:
@@ -35,9 +35,9 @@ def test_what_is_written_is_read_back(tmp_path: Path, format: str) -> None:
     run = store.Run.open(tmp_path / "run")
     assert ["0", "1", "2"] == run.info.classes
     assert [0, 1, 2, 3] == [entry.evaluation for entry in run.info.evaluations]
-    assert examples.equals(run.examples())
-    summary = signals.summarize(run.evaluations())
-    expected = signals.summarize({str(t): signals.records(examples, p, p[:, 0]).lazy() for t, p in enumerate(probs)})
+    assert examples.equals(run.scan_examples().collect())
+    summary = summarize(run.evaluations())
+    expected = summarize({str(t): signals.records(examples, p, p[:, 0]).lazy() for t, p in enumerate(probs)})
     assert expected.equals(summary)
 
 
@@ -49,8 +49,8 @@ def test_jsonl_records_have_the_tutorials_fields(tmp_path: Path) -> None:
 
 def test_the_summary_is_kept_as_tsv_and_parquet(tmp_path: Path) -> None:
     run = write_run(tmp_path, examples_frame(5, 2), random_probs(5, 2, 3))
-    summary = signals.summarize(run.evaluations())
-    tsv, parquet = run.write_summary(summary)
+    summary = summarize(run.evaluations())
+    tsv, parquet = run.write_summary(summary.lazy())
     assert summary.equals(pl.read_parquet(parquet))
     read = pl.read_csv(tsv, separator="\t", schema=summary.schema)
     assert summary.equals(read)
@@ -114,13 +114,13 @@ def drop_a_line(path: Path) -> None:
 def test_damaged_signal_files_are_named(tmp_path: Path, format: str, damage: Any, message: str) -> None:
     run = write_run(tmp_path, examples_frame(4, 2), random_probs(4, 2, 3), format=format)
     damage(tmp_path / "signals" / f"step-000020.{format}")
-    assert message in refusal(lambda: signals.summarize(run.evaluations()))
+    assert message in refusal(lambda: summarize(run.evaluations()))
 
 
 def test_what_is_not_there_yet_names_the_command_to_run(tmp_path: Path) -> None:
     assert "no run here; `datamap train` makes one" in refusal(lambda: store.Run.open(tmp_path))
     run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
-    assert "run `datamap summarize` first" in refusal(run.read_summary)
+    assert "run `datamap summarize` first" in refusal(run.scan_summary)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"evaluations": [{"x": 1}]}', "\xff"])
@@ -136,22 +136,31 @@ def test_a_disk_without_room_leaves_nothing_half_written(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    summary = signals.summarize(run.evaluations())
-    assert "summary.tsv: cannot be written: No space left on device" in refusal(lambda: run.write_summary(summary))
+    summary = summarize(run.evaluations())
+    assert "cannot be written: No space left on device" in refusal(lambda: run.write_summary(summary.lazy()))
     assert ["config.yaml", "examples.parquet", "run.json", "signals"] == names(tmp_path)
 
 
-def test_polars_own_words_for_a_full_disk_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        pl.exceptions.ComputeError(
+            "parquet: File out of specification: underlying IO error: No space left (os error 28)"
+        ),
+        OSError("No space left (os error 28)"),
+    ],
+)
+def test_polars_own_words_for_a_full_disk_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
 
     def full(*_: object, **__: object) -> None:
-        raise pl.exceptions.ComputeError(
-            "parquet: File out of specification: underlying IO error: No space left (os error 28)"
-        )
+        raise error
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
-    summary = signals.summarize(run.evaluations())
-    assert "summary.parquet: cannot be written: No space left" in refusal(lambda: run.write_summary(summary))
+    monkeypatch.setattr(pl, "collect_all", full)
+    message = refusal(lambda: run.write_summary(pl.LazyFrame({"id": [1]})))
+    assert "cannot be written: No space left" in message
 
 
 def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:

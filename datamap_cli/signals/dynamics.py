@@ -1,0 +1,146 @@
+"""Evaluations side by side: each one's records are a set of columns of one wide frame, `name@t`.
+
+What several signals share is a column of that frame as well, so that it is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+# the smallest normal float64: keeps logarithms finite where a probability underflowed to 0
+TINY = float(np.finfo(np.float64).tiny)
+
+
+def log(probability: pl.Expr) -> pl.Expr:
+    return probability.clip(TINY).log()
+
+
+def entropy(probs: pl.Expr) -> pl.Expr:
+    """Entropy of arrays of probabilities, nats; 0 · log 0 = 0."""
+    return -probs.arr.eval(pl.element() * log(pl.element())).arr.sum()
+
+
+def norm(array: pl.Expr) -> pl.Expr:
+    """Euclidean norm of arrays."""
+    return (array * array).arr.sum().sqrt()
+
+
+def largest_other(probs: pl.Expr, one_hot: pl.Expr) -> pl.Expr:
+    """The largest probability but the label's.
+
+    probs − one_hot holds p_label − 1 ≤ 0 at the label and p_k ≥ 0 elsewhere.
+    """
+    return (probs - one_hot).arr.max()
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What the expressions of the signals are made of: lists have an expression per evaluation, T of them.
+
+    Where an example is missing in some evaluations, their values are null and only those that are there count.
+    """
+
+    label_probs: list[pl.Expr]
+    """p_t, probability of the given label."""
+    log_label_probs: list[pl.Expr]
+    log_other_probs: list[pl.Expr]
+    """log of the largest probability of another class."""
+    correct: list[pl.Expr]
+    """c_t, whether the prediction was right."""
+    pred_label: list[pl.Expr]
+    """Predicted class."""
+    probs: list[pl.Expr]
+    """Probabilities of all C classes, arrays."""
+    one_hot: pl.Expr
+    """1 at the label, 0 elsewhere, arrays of C."""
+    times: pl.Expr
+    """T, or the number of evaluations an example is in."""
+    avg_probs: pl.Expr
+    label_var: pl.Expr
+    mean_probs: pl.Expr
+    """Mean of probs over the evaluations, arrays of C."""
+    avg_entropy: pl.Expr
+    complete: bool
+    """Whether every example is in every evaluation."""
+    el2n_evaluations: int
+
+    def mean(self, terms: Sequence[pl.Expr]) -> pl.Expr:
+        """Mean over all evaluations."""
+        return pl.sum_horizontal(terms) / self.times
+
+    def last(self, terms: Sequence[pl.Expr]) -> pl.Expr:
+        return terms[-1] if self.complete else pl.coalesce(*reversed(terms))
+
+    def successive(self, terms: Sequence[pl.Expr]) -> list[tuple[pl.Expr, pl.Expr]]:
+        """The terms at t and at the evaluation before it, in pairs (before, at t), for t = 1 … T−1."""
+        if self.complete:
+            return list(pairwise(terms))
+        return [(pl.coalesce(*reversed(terms[:t])), terms[t]) for t in range(1, len(terms))]
+
+
+def side_by_side(
+    evaluations: Sequence[pl.LazyFrame], n_classes: int, *, complete: bool, el2n_evaluations: int
+) -> tuple[pl.LazyFrame, Dynamics]:
+    """One wide frame of T evaluations of the same rows, and the expressions over it."""
+    each = range(len(evaluations))
+
+    def at_each(name: str) -> list[pl.Expr]:
+        return [pl.col(f"{name}@{t}") for t in each]
+
+    wide = pl.concat(
+        [evaluation.rename(lambda name, t=t: f"{name}@{t}") for t, evaluation in enumerate(evaluations)],  # type: ignore[misc]
+        how="horizontal",
+    )
+    label, times = pl.col("label@0"), pl.lit(len(evaluations))
+    if not complete:
+        label = pl.coalesce(*at_each("label"))
+        times = pl.sum_horizontal(probs.is_not_null() for probs in at_each("label_probs"))
+    one_hot = pl.concat_arr([(label == k).cast(pl.Float64) for k in range(n_classes)])
+    wide = wide.with_columns(one_hot=one_hot, times=times)
+    wide = wide.with_columns(
+        *(log(p).alias(f"log_label_probs@{t}") for t, p in enumerate(at_each("label_probs"))),
+        *(
+            log(largest_other(probs, pl.col("one_hot"))).alias(f"log_other_probs@{t}")
+            for t, probs in enumerate(at_each("probs"))
+        ),
+        *(entropy(probs).alias(f"entropy@{t}") for t, probs in enumerate(at_each("probs"))),
+        mean_probs=_sum_arrays(at_each("probs"), n_classes, complete=complete) / pl.col("times"),
+        avg_probs=pl.sum_horizontal(at_each("label_probs")) / pl.col("times"),
+    )
+    dynamics = Dynamics(
+        label_probs=at_each("label_probs"),
+        log_label_probs=at_each("log_label_probs"),
+        log_other_probs=at_each("log_other_probs"),
+        correct=at_each("correct"),
+        pred_label=at_each("pred_label"),
+        probs=at_each("probs"),
+        one_hot=pl.col("one_hot"),
+        times=pl.col("times"),
+        avg_probs=pl.col("avg_probs"),
+        label_var=pl.col("label_var"),
+        mean_probs=pl.col("mean_probs"),
+        avg_entropy=pl.col("avg_entropy"),
+        complete=complete,
+        el2n_evaluations=el2n_evaluations,
+    )
+    return wide.with_columns(
+        # ddof 0: the tutorial uses np.var
+        label_var=dynamics.mean([(p - pl.col("avg_probs")) ** 2 for p in dynamics.label_probs]),
+        avg_entropy=dynamics.mean(at_each("entropy")),
+    ), dynamics
+
+
+def _sum_arrays(arrays: Sequence[pl.Expr], width: int, *, complete: bool) -> pl.Expr:
+    """Sum over evaluations of arrays, which sum_horizontal does not take."""
+    if not complete:
+        nothing = pl.lit(pl.Series([[0.0] * width], dtype=pl.Array(pl.Float64, width))).first()
+        arrays = [array.fill_null(nothing) for array in arrays]
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total

@@ -1,0 +1,273 @@
+"""The registry: every signal with its definition, expression, range, suspicious end and source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from datamap_cli.signals.dynamics import Dynamics, entropy, largest_other, log, norm
+
+# Average probability of the given label from which an example is easy, and up to which it is hard to learn
+# (Seedat 2022, C_up and C_low)
+EASY, HARD = 0.75, 0.25
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One column of the summary."""
+
+    name: str
+    definition: str
+    expression: Callable[[Dynamics], pl.Expr]
+    range: str
+    suspicious: Literal["low", "high"] | None
+    """The end of the range where mislabelled examples gather; None where neither end is."""
+    source: str
+
+
+def _count(terms: Sequence[pl.Expr]) -> pl.Expr:
+    """How many of the terms are true; null counts as false."""
+    return pl.sum_horizontal(pl.lit(0, dtype=pl.Int64), *(term.cast(pl.Int64) for term in terms))
+
+
+def _changes(d: Dynamics, *, to: bool) -> list[pl.Expr]:
+    """Whether c_t turned right (`to` True) or wrong, at t = 1 … T−1."""
+    return [~before & after if to else before & ~after for before, after in d.successive(d.correct)]
+
+
+def _first(terms: Sequence[pl.Expr]) -> pl.Expr:
+    """The first t ≥ 1 at which a change happened, 0 where there is none, as in the tutorial."""
+    return pl.coalesce(
+        *(pl.when(term).then(pl.lit(t, dtype=pl.Int64)) for t, term in enumerate(terms, start=1)),
+        pl.lit(0, dtype=pl.Int64),
+    )
+
+
+def _learnt_for_good(d: Dynamics) -> pl.Expr:
+    """One after the last wrong evaluation; 0 if none was wrong, null if the last one was."""
+    after_wrong = [
+        pl.when(~right).then(pl.lit(t + 1, dtype=pl.Int64)) for t, right in reversed(list(enumerate(d.correct)))
+    ]
+    return pl.when(d.last(d.correct)).then(pl.coalesce(*after_wrong, pl.lit(0, dtype=pl.Int64)))
+
+
+_TUTORIAL = "TrustAI data map"
+
+SIGNALS: tuple[Signal, ...] = (
+    # the tutorial's, in its order
+    Signal(
+        "correct_times",
+        "number of evaluations at which the prediction was right, Σ c_t",
+        lambda d: _count(d.correct),
+        "0 … T",
+        "low",
+        _TUTORIAL,
+    ),
+    Signal(
+        "correct_ratio",
+        "correct_times / T",
+        lambda d: _count(d.correct) / d.times,
+        "0 … 1",
+        "low",
+        _TUTORIAL,
+    ),
+    Signal("avg_probs", "mean of p_t", lambda d: d.avg_probs, "0 … 1", "low", _TUTORIAL),
+    Signal(
+        "label_var",
+        "variance of p_t, ddof 0",
+        lambda d: d.label_var,
+        "0 … 0.25",
+        None,
+        _TUTORIAL,
+    ),
+    Signal(
+        "max_label_probs",
+        "largest p_t",
+        lambda d: pl.max_horizontal(d.label_probs),
+        "0 … 1",
+        "low",
+        _TUTORIAL,
+    ),
+    Signal(
+        "min_label_probs",
+        "smallest p_t",
+        lambda d: pl.min_horizontal(d.label_probs),
+        "0 … 1",
+        "low",
+        _TUTORIAL,
+    ),
+    Signal(
+        "forgetting_times",
+        "number of t ≥ 1 with c_{t−1} right and c_t wrong",
+        lambda d: _count(_changes(d, to=False)),
+        "0 … T/2",
+        "high",
+        "Toneva 2019; " + _TUTORIAL,
+    ),
+    Signal(
+        "learnt_times",
+        "number of t ≥ 1 with c_{t−1} wrong and c_t right",
+        lambda d: _count(_changes(d, to=True)),
+        "0 … T/2",
+        "high",
+        "Toneva 2019; " + _TUTORIAL,
+    ),
+    Signal(
+        "first_forget",
+        "first t ≥ 1 with c_{t−1} right and c_t wrong; 0 where there is none",
+        lambda d: _first(_changes(d, to=False)),
+        "0 … T−1",
+        None,
+        _TUTORIAL,
+    ),
+    Signal(
+        "first_learn",
+        "first t ≥ 1 with c_{t−1} wrong and c_t right; 0 where there is none",
+        lambda d: _first(_changes(d, to=True)),
+        "0 … T−1",
+        None,
+        _TUTORIAL,
+    ),
+    # further
+    Signal(
+        "never_learnt",
+        "no c_t right",
+        lambda d: _count(d.correct) == 0,
+        "false, true",
+        "high",
+        "Toneva 2019",
+    ),
+    Signal(
+        "variability",
+        "standard deviation of p_t, ddof 0",
+        lambda d: d.label_var.sqrt(),
+        "0 … 0.5",
+        None,
+        "Swayamdipta 2020",
+    ),
+    Signal(
+        "threshold_closeness",
+        "avg_probs · (1 − avg_probs)",
+        lambda d: d.avg_probs * (1 - d.avg_probs),
+        "0 … 0.25",
+        None,
+        "Chang 2017",
+    ),
+    Signal(
+        "aleatoric",
+        "mean of p_t (1 − p_t)",
+        lambda d: d.mean([p * (1 - p) for p in d.label_probs]),
+        "0 … 0.25",
+        None,
+        "Seedat 2022 (Data-IQ)",
+    ),
+    Signal(
+        "aum",
+        "mean of log p_label − largest other log p_k, nats; equals the mean logit margin",
+        lambda d: d.mean([p - q for p, q in zip(d.log_label_probs, d.log_other_probs, strict=True)]),
+        "−∞ … ∞",
+        "low",
+        "Pleiss 2020",
+    ),
+    Signal(
+        "margin",
+        "log of mean p_label − largest other log of mean p_k, nats",
+        lambda d: log(d.avg_probs) - log(largest_other(d.mean_probs, d.one_hot)),
+        "−∞ … ∞",
+        "low",
+        "datamap",
+    ),
+    Signal(
+        "el2n",
+        "mean over the first k evaluations of the Euclidean norm of probs − onehot(label); "
+        "k is summarize.el2n_evaluations, 1 by default",
+        lambda d: pl.mean_horizontal(norm(probs - d.one_hot) for probs in d.probs[: d.el2n_evaluations]),
+        "0 … √2",
+        "high",
+        "Paul 2021",
+    ),
+    Signal(
+        "avg_loss",
+        "mean of −log p_t, nats",
+        lambda d: -d.mean(d.log_label_probs),
+        "0 … ∞",
+        "high",
+        "cross-entropy",
+    ),
+    Signal(
+        "last_loss",
+        "−log p_t at the last evaluation, nats",
+        lambda d: -d.last(d.log_label_probs),
+        "0 … ∞",
+        "high",
+        "cross-entropy",
+    ),
+    Signal(
+        "entropy",
+        "mean entropy of probs, nats",
+        lambda d: d.avg_entropy,
+        "0 … log C",
+        None,
+        "Shannon 1948",
+    ),
+    Signal(
+        "mutual_information",
+        "entropy of the mean probs − mean entropy of probs, nats",
+        lambda d: entropy(d.mean_probs) - d.avg_entropy,
+        "0 … log C",
+        None,
+        "Houlsby 2011 (BALD)",
+    ),
+    Signal(
+        "learnt_for_good",
+        "first t from which c_t stays right to the end; empty where it does not",
+        lambda d: _learnt_for_good(d),
+        "0 … T−1",
+        "high",
+        "Toneva 2019",
+    ),
+    Signal(
+        "pred_label",
+        "predicted class at the last evaluation",
+        lambda d: d.last(d.pred_label).cast(pl.Int64),
+        "0 … C−1",
+        None,
+        "arg-max",
+    ),
+    Signal(
+        "pred_flips",
+        "number of t ≥ 1 at which the predicted class changed",
+        lambda d: _count([a != b for a, b in d.successive(d.pred_label)]),
+        "0 … T−1",
+        "high",
+        "datamap",
+    ),
+    Signal(
+        "suggested_label",
+        "class with the largest mean probability",
+        lambda d: d.mean_probs.arr.arg_max().cast(pl.Int64),
+        "0 … C−1",
+        None,
+        "arg-max",
+    ),
+)
+
+
+# The regions of the map by avg_probs, easiest first: name -> bounds
+REGIONS = {"easy-to-learn": f"≥ {EASY}", "ambiguous": "between", "hard-to-learn": f"≤ {HARD}"}
+
+
+def region() -> pl.Expr:
+    """The region of the map an example lies in, by its avg_probs. Seedat 2022 (Data-IQ), C_up and C_low."""
+    easy, ambiguous, hard = REGIONS
+    return (
+        pl.when(pl.col("avg_probs") >= EASY)
+        .then(pl.lit(easy))
+        .when(pl.col("avg_probs") <= HARD)
+        .then(pl.lit(hard))
+        .otherwise(pl.lit(ambiguous))
+        .alias("region")
+    )

@@ -1,0 +1,123 @@
+"""Signal records → summary: a row per example, a column per signal, in one streaming pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from datamap_cli.signals import alignment
+from datamap_cli.signals.dynamics import Dynamics, side_by_side
+from datamap_cli.signals.record import KNOWN, REQUIRED
+from datamap_cli.signals.registry import SIGNALS
+
+T = TypeVar("T")
+
+
+class NotWholeError(Exception):
+    """Records that are not whole or not beside those of the same example; `alignment.align` mends it or says why."""
+
+
+def write_summary(
+    sink: Callable[[pl.LazyFrame], T],
+    evaluations: Mapping[str, pl.LazyFrame],
+    scratch: Path,
+    *,
+    el2n_evaluations: int = 1,
+    incomplete: alignment.Incomplete = "error",
+) -> T:
+    """Hands the summary of the evaluations to `sink`, which runs the lazy query, and returns what `sink` does.
+
+    Evaluations whose examples do not stand in the same order are put in order first, in `scratch`. Raises
+    DatamapError for what cannot be.
+    """
+    try:
+        return sink(summarize(evaluations, el2n_evaluations=el2n_evaluations))
+    except (NotWholeError, pl.exceptions.PolarsError):
+        aligned = alignment.align(evaluations, scratch, incomplete)
+    return sink(summarize(aligned, el2n_evaluations=el2n_evaluations, incomplete=incomplete == "keep"))
+
+
+def summarize(
+    evaluations: Mapping[str, pl.LazyFrame], *, el2n_evaluations: int = 1, incomplete: bool = False
+) -> pl.LazyFrame:
+    """A row per example, a column per signal, from T evaluations of the same N examples, in their order. Lazy.
+
+    `evaluations` are lazy frames by the name that messages call them; `incomplete` allows null records, and then
+    only what is there counts. Columns of the result: id, label, s_label (0 where there is none), the signals of
+    `SIGNALS`; then of the user's own columns the numeric ones as `avg_…` and `last_…`, the others as they are, with
+    their last value.
+
+    Records that are not whole, or of other examples than those beside them, fail the query with NotWholeError
+    or a PolarsError while it runs.
+    """
+    schemas = alignment.schemas(evaluations)
+    n_classes = alignment.n_classes(evaluations)
+    own = [name for name in schemas[0] if name not in KNOWN and all(name in schema for schema in schemas)]
+    optional = ["s_label", *own] if "s_label" in schemas[0] else own
+    wide, dynamics = side_by_side(
+        [
+            evaluation.with_columns(_arrays(schema, n_classes)).select(
+                *REQUIRED, *(name for name in optional if name in schema)
+            )
+            for evaluation, schema in zip(evaluations.values(), schemas, strict=True)
+        ],
+        n_classes,
+        complete=not incomplete,
+        el2n_evaluations=el2n_evaluations,
+    )
+    each = range(len(schemas))
+
+    def known(name: str) -> pl.Expr:
+        return pl.coalesce(*(pl.col(f"{name}@{t}") for t in each)) if incomplete else pl.col(f"{name}@0")
+
+    s_label = known("s_label").fill_null(0) if "s_label" in optional else pl.lit(0)
+    query = wide.select(
+        known("id").alias("id"),
+        known("label").cast(pl.Int64).alias("label"),
+        s_label.cast(pl.Int64).alias("s_label"),
+        *(signal.expression(dynamics).alias(signal.name) for signal in SIGNALS),
+        *(
+            expression
+            for name in own
+            for expression in _own(name, schemas[0][name], [pl.col(f"{name}@{t}") for t in each], dynamics)
+        ),
+        whole=pl.all_horizontal(*(_is_whole(t, n_classes, incomplete=incomplete) for t in each)),
+    )
+    schema = query.collect_schema()
+    return query.map_batches(
+        _refuse_unwhole, schema={name: kind for name, kind in schema.items() if name != "whole"}, streamable=True
+    )
+
+
+def _refuse_unwhole(summary: pl.DataFrame) -> pl.DataFrame:
+    """Fails the query at the first block of rows that holds one that is not whole."""
+    if not summary["whole"].all():
+        raise NotWholeError
+    return summary.drop("whole")
+
+
+def _arrays(schema: pl.Schema, n_classes: int) -> list[pl.Expr]:
+    """probs as arrays of one width, whose arithmetic runs over flat values."""
+    return [pl.col("probs").list.to_array(n_classes)] if isinstance(schema["probs"], pl.List) else []
+
+
+def _is_whole(t: int, n_classes: int, *, incomplete: bool) -> pl.Expr:
+    """Whether a row's record of evaluation t is complete and of the same example as that of evaluation 0."""
+    whole = pl.all_horizontal(
+        pl.col(f"id@{t}").eq_missing(pl.col("id@0")),
+        pl.col(f"label@{t}").eq_missing(pl.col("label@0")),
+        *(pl.col(f"{name}@{t}").is_not_null() for name in REQUIRED),
+        pl.col(f"label_probs@{t}").is_between(0, 1),
+        pl.col(f"label@{t}").is_between(0, n_classes - 1),
+    ).fill_null(False)
+    # rows that were put beside each other by id are whole or null
+    return pl.lit(True) if incomplete else whole
+
+
+def _own(name: str, dtype: pl.DataType, values: list[pl.Expr], dynamics: Dynamics) -> list[pl.Expr]:
+    if dtype.is_numeric():
+        return [dynamics.mean(values).alias(f"avg_{name}"), dynamics.last(values).alias(f"last_{name}")]
+    return [dynamics.last(values).alias(name)]
