@@ -245,8 +245,8 @@ def _load(
 
 
 def _train(config: Config, *, overwrite: bool) -> None:
-    from datamap_cli import config as configuration
-    from datamap_cli import dataset, signals, store, terminal, train
+    from datamap_cli import dataset, store, terminal, train
+    from datamap_cli.recorder import SignalRecorder
 
     store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
     data = dataset.load(config.data)
@@ -254,38 +254,31 @@ def _train(config: Config, *, overwrite: bool) -> None:
         terminal.note(text)
     terminal.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
     display = terminal.TrainingDisplay()
-    run: store.Run | None = None
+    recorder: SignalRecorder | None = None
     with display.shown():
         for event in train.run(config, data.examples, data.classes):
             display.show(event)
             match event:
                 case train.Started():
                     # only now: what went wrong until here has cost no earlier run
-                    info = store.new_run_info(
+                    recorder = SignalRecorder(
+                        config.run_dir,
+                        examples=data.examples,
                         classes=data.classes,
-                        examples=data.examples.height,
-                        data=config.data.train,
-                        sha256=data.sha256,
-                        seed=config.train.seed,
-                        model=config.model.name,
-                    )
-                    run = store.Run.create(
-                        config.run_dir, info, configuration.dump(config), data.examples, overwrite=overwrite
+                        overwrite=overwrite,
+                        format=config.signals.format,
+                        config=config,
+                        origin=store.Origin(
+                            "train", str(data.path), data.sha256, model=config.model.name, seed=config.train.seed
+                        ),
                     )
                 case train.Evaluation():
-                    assert run is not None
-                    run.write_evaluation(
-                        signals.records(data.examples, event.probs, event.loss),
-                        format=config.signals.format,
-                        step=event.step,
-                        epoch=event.epoch,
-                        train_loss=event.train_loss,
-                        accuracy=event.accuracy,
-                        seconds=event.seconds,
-                    )
+                    assert recorder is not None
+                    recorder.record(step=event.step, ids=data.examples["id"], logits=event.logits)
+                    recorder.finish_evaluation(epoch=event.epoch, train_loss=event.train_loss, seconds=event.seconds)
                 case train.Trained():
-                    assert run is not None
-                    run.finish(event.save)
+                    assert recorder is not None
+                    recorder.finish(event.save)
     typer.echo(f"signals: {config.run_dir / 'signals'}")
 
 
@@ -317,7 +310,7 @@ def _plot(config: Config, output: Path | None) -> None:
     data_map = drawing.draw(
         run.scan_summary().collect(),
         config.plot,
-        title=f"Data map: {Path(run.info.data).name}, {run.info.model}",
+        title=run.title,
         evaluations=len(run.info.evaluations),
         examples=run.scan_examples().collect(),
         classes=run.info.classes,

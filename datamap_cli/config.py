@@ -30,8 +30,8 @@ class Section(BaseModel):
 class DataConfig(Section):
     """The data set: .tsv, .csv, .jsonl or .parquet, a row per training example."""
 
-    train: Path
-    """The training data, the one key without a default; relative to the working directory."""
+    train: Path | None = None
+    """The training data, the one key that training cannot do without; relative to the working directory."""
     text_a: str = "text_a"
     """Column of the text, or of the first text of a pair."""
     text_b: str | None = "text_b"
@@ -128,7 +128,7 @@ class Config(Section):
 
     run_dir: Path = Path("outputs/run")
     """Where the run is kept: signals, summary and maps; relative to the working directory."""
-    data: DataConfig
+    data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     signals: SignalsConfig = SignalsConfig()
@@ -242,8 +242,6 @@ def _problem(detail: Any) -> str:
     known = _keys()
     if detail["type"] == "extra_forbidden":
         return f"{path}: unknown key{_nearest(path, location, known)}"
-    if detail["type"] == "missing":
-        return f"{path}: missing{', the one key that must be given' if path == 'data.train' else ''}"
     if detail["type"] == "value_error":
         return f"{path}: {detail['ctx']['error']}"
     if path in _sections():

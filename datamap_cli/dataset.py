@@ -37,6 +37,8 @@ class Dataset:
     """id (Int64 or String), text_a, text_b (null: single texts), label (class index), s_label (null: there is none)."""
     classes: list[str]
     """Class names by index."""
+    path: Path
+    """Absolute."""
     sha256: str
     """Of the file's bytes."""
     notes: list[str] = field(default_factory=list)
@@ -59,6 +61,8 @@ def load(data: DataConfig) -> Dataset:
     Raises DatamapError for a file that is missing, not of a known format, not UTF-8 or without usable rows, for
     a column that is missing, for bad rows unless `data.on_bad_rows` is skip, and for ids that are not unique.
     """
+    if data.train is None:
+        raise DatamapError("data.train: missing: give the file of the training data")
     path = data.train
     if path.suffix.lower() not in SUFFIXES:
         raise DatamapError(f"data.train: {path}: expected a file ending in {', '.join(SUFFIXES)}")
@@ -92,6 +96,7 @@ def load(data: DataConfig) -> Dataset:
     return Dataset(
         examples=frame.select("id", "text_a", "text_b", label, "s_label"),
         classes=classes,
+        path=path.resolve(),
         sha256=hashlib.sha256(content).hexdigest(),
         notes=notes,
     )

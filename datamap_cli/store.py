@@ -43,12 +43,26 @@ class EvaluationInfo:
 
     evaluation: int
     step: int
-    epoch: float
+    epoch: float | None
     train_loss: float | None
     accuracy: float
     seconds: float
     file: str
     """Path of its signal file in the run directory."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the records of a run come from."""
+
+    kind: str
+    """train, recorder, or import and the format."""
+    data: str | None = None
+    """Absolute path of the data file that was trained on, or of what was imported."""
+    sha256: str | None = None
+    """Of that file's bytes."""
+    model: str | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,30 +74,9 @@ class RunInfo:
     finished: str | None
     classes: list[str]
     examples: int
-    data: str
-    """Absolute path of the data file."""
-    sha256: str
-    seed: int
-    model: str
+    origin: Origin
     versions: dict[str, str]
     evaluations: list[EvaluationInfo] = field(default_factory=list)
-
-
-def new_run_info(*, classes: Sequence[str], examples: int, data: Path, sha256: str, seed: int, model: str) -> RunInfo:
-    """The description of a run that starts now, with the versions of this machine."""
-    started = datetime.now(timezone.utc)
-    return RunInfo(
-        run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        started=started.isoformat(timespec="seconds"),
-        finished=None,
-        classes=list(classes),
-        examples=examples,
-        data=str(data.resolve()),
-        sha256=sha256,
-        seed=seed,
-        model=model,
-        versions=_versions(),
-    )
 
 
 def _versions() -> dict[str, str]:
@@ -114,11 +107,36 @@ class Run:
         self.directory = directory
         self.info = info
 
+    @property
+    def title(self) -> str:
+        """What the run is of, in a few words."""
+        names = [Path(self.info.origin.data).name] if self.info.origin.data else [self.directory.name]
+        return ", ".join([*names, *([self.info.origin.model] if self.info.origin.model else [])])
+
     # ------------------------------------------------------------------------------- coming to be
 
     @classmethod
-    def create(cls, directory: Path, info: RunInfo, config: str, examples: pl.DataFrame, *, overwrite: bool) -> Run:
+    def create(
+        cls,
+        directory: Path,
+        *,
+        examples: pl.DataFrame,
+        classes: Sequence[str],
+        config: str,
+        origin: Origin,
+        overwrite: bool,
+    ) -> Run:
         """Starts a run in `directory`; a run that is there already is refused, or removed if `overwrite`."""
+        started = datetime.now(timezone.utc)
+        info = RunInfo(
+            run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+            started=started.isoformat(timespec="seconds"),
+            finished=None,
+            classes=list(classes),
+            examples=examples.height,
+            origin=origin,
+            versions=_versions(),
+        )
         cls.refuse_existing(directory, overwrite=overwrite)
         run = cls(directory, info)
         with _writing(directory):
@@ -153,7 +171,7 @@ class Run:
         try:
             tree = json.loads(path.read_bytes())
             evaluations = [EvaluationInfo(**row) for row in tree.pop("evaluations")]
-            return cls(directory, RunInfo(**tree, evaluations=evaluations))
+            return cls(directory, RunInfo(**tree | {"origin": Origin(**tree["origin"])}, evaluations=evaluations))
         except (FileNotFoundError, NotADirectoryError):
             raise DatamapError(f"{directory}: no run here; `datamap train` makes one") from None
         except OSError as error:
@@ -169,7 +187,7 @@ class Run:
         *,
         format: Literal["jsonl", "parquet"],
         step: int,
-        epoch: float,
+        epoch: float | None,
         train_loss: float | None,
         accuracy: float,
         seconds: float,
@@ -194,11 +212,12 @@ class Run:
         self.info = replace(self.info, evaluations=[*self.info.evaluations, entry])
         self._write_info()
 
-    def finish(self, save_model: Callable[[Path], None]) -> None:
-        """Keeps the trained model and marks the run as finished."""
-        with _replacing(self.directory / "checkpoints" / "final") as partial:
-            partial.mkdir(parents=True)
-            save_model(partial)
+    def finish(self, save_model: Callable[[Path], None] | None = None) -> None:
+        """Keeps the trained model, if there is one, and marks the run as finished."""
+        if save_model is not None:
+            with _replacing(self.directory / "checkpoints" / "final") as partial:
+                partial.mkdir(parents=True)
+                save_model(partial)
         self.info = replace(self.info, finished=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         self._write_info()
 

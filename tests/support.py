@@ -52,10 +52,8 @@ def random_probs(count: int, n_classes: int, evaluations: int, seed: int = 0) ->
 
 def evaluation_frames(examples: pl.DataFrame, probs: npt.NDArray[np.float64]) -> dict[str, pl.LazyFrame]:
     """The signal records of T evaluations, probs (T, N, C), as the store hands them out."""
-    rows, label = np.arange(examples.height), examples["label"].to_numpy()
-    return {
-        f"evaluation {t}": signals.records(examples, p, -np.log(p[rows, label])).lazy() for t, p in enumerate(probs)
-    }
+    loss = [signals.loss(p, examples["label"].to_numpy()) for p in probs]
+    return {f"evaluation {t}": signals.records(examples, p, loss[t]).lazy() for t, p in enumerate(probs)}
 
 
 def summarize(evaluations: Mapping[str, pl.LazyFrame], **options: Any) -> pl.DataFrame:
@@ -75,21 +73,20 @@ def write_run(
     steps: list[int] | None = None,
     overwrite: bool = False,
 ) -> store.Run:
-    """A finished run directory as training leaves it, but for the model."""
-    info = store.new_run_info(
-        classes=[str(k) for k in range(probs.shape[2])],
-        examples=examples.height,
-        data=Path("train.tsv"),
-        sha256="0" * 64,
-        seed=1000,
-        model="tiny",
-    )
+    """A run directory as training leaves it before it is finished."""
     settings = config.parse({"data": {"train": "train.tsv"}, "run_dir": str(directory)}, "test")
-    run = store.Run.create(directory, info, config.dump(settings), examples, overwrite=overwrite)
-    rows, label = np.arange(examples.height), examples["label"].to_numpy()
+    run = store.Run.create(
+        directory,
+        examples=examples,
+        classes=[str(k) for k in range(probs.shape[2])],
+        config=config.dump(settings),
+        origin=store.Origin("train", "train.tsv", "0" * 64, model="tiny", seed=1000),
+        overwrite=overwrite,
+    )
+    label = examples["label"].to_numpy()
     for t, p in enumerate(probs):
         run.write_evaluation(
-            signals.records(examples, p, -np.log(p[rows, label])),
+            signals.records(examples, p, signals.loss(p, label)),
             format="parquet" if format == "parquet" else "jsonl",
             step=steps[t] if steps else 10 * (t + 1),
             epoch=float(t + 1),

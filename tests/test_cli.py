@@ -180,7 +180,7 @@ def test_a_mistake_in_the_data_costs_no_earlier_run(run_dir: Path, run_cli: Cli)
 
 def test_several_problems_are_a_line_each(tmp_path: Path, run_cli: Cli) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("data: {trian: x}\n")
+    path.write_text("data: {trian: x}\nmodle: {}\n")
     code, out, err = run_cli("train", "-c", path)
     assert (1, "") == (code, out)
     assert 3 == len(err.splitlines())

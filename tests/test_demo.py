@@ -25,7 +25,16 @@ pytestmark = pytest.mark.paddle
 def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The demo's run directory, what it printed, and its seconds."""
     directory = tmp_path_factory.mktemp("demo") / "quickstart"
-    command = [sys.executable, "-m", "datamap_cli", "run", "-c", "configs/quickstart.yaml", "--run-dir", directory]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "datamap_cli",
+        "run",
+        "-c",
+        "configs/quickstart.yaml",
+        "--run-dir",
+        directory,
+    ]
     start = time.monotonic()
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert 0 == result.returncode, result.stderr
@@ -105,7 +114,7 @@ def test_the_example_that_init_copies_is_the_demo() -> None:
     for dotted, value in examples.SETTINGS.items():
         section, _, key = dotted.rpartition(".")
         assert value == getattr(getattr(quickstart, section) if section else quickstart, key), dotted
-    assert examples.PATH == REPOSITORY / quickstart.data.train
+    assert examples.PATH == REPOSITORY / str(quickstart.data.train)
 
 
 def test_plain_lines_tell_the_progress_where_there_is_no_terminal(demo: dict[str, Any]) -> None:
@@ -120,7 +129,7 @@ def test_plain_lines_tell_the_progress_where_there_is_no_terminal(demo: dict[str
 
 def test_the_trained_model_can_be_trained_on(demo: dict[str, Any], tmp_path: Path) -> None:
     """model.name names the directory of the final model; a first evaluation then starts from what it knew."""
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "datamap_cli",
@@ -136,7 +145,7 @@ def test_the_trained_model_can_be_trained_on(demo: dict[str, Any], tmp_path: Pat
         "train.learning_rate": 1e-9,
     }
     for key, value in options.items():
-        command += ["--set", f"{key}={value}"]
+        command.extend(["--set", f"{key}={value}"])
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert 0 == result.returncode, result.stderr
     before = json.loads((demo["directory"] / "run.json").read_text())["evaluations"][-1]["accuracy"]

@@ -21,11 +21,16 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"errors", "config"},
     "plot": {"errors", "config"},
     "train": {"errors", "config"},
+    "dynamics": {"errors", "config"},
+    "recorder": {"errors", "config", "signals", "store"},
     "doctor": {"errors", "config", "plot", "train"},
     "terminal": {"errors", "config", "signals", "train", "doctor"},
-    "cli": {"errors", "config", "dataset", "signals", "store", "plot", "train", "doctor", "terminal", "examples"},
+    "cli": {
+        *("errors", "config", "dataset", "dynamics", "signals", "store", "plot", "train"),
+        *("recorder", "doctor", "terminal", "examples"),
+    },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"errors", "recorder"},
 }
 ROOMS = set(ALLOWED) - {"__init__", "__main__"}
 

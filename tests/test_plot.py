@@ -203,7 +203,9 @@ def test_an_unknown_signal_is_named_with_those_there_are(key: str) -> None:
 
 
 def test_a_text_column_is_no_signal() -> None:
-    with pytest.raises(DatamapError, match=r"^plot\.attr2: source: no such numeric signal; those of this summary: label,"):
+    with pytest.raises(
+        DatamapError, match=r"^plot\.attr2: source: no such numeric signal; those of this summary: label,"
+    ):
         drawn(summarized(CURVES, source=["web"] * 6), 5, attr2="source")
 
 

@@ -140,11 +140,9 @@ def test_progress_ends_at_all_examples(pair_events: list[train.Event]) -> None:
 def test_an_evaluation_covers_every_example(kind: str, classes: int, request: pytest.FixtureRequest) -> None:
     labels = np.arange(60) % classes
     for evaluation in evaluations(request.getfixturevalue(kind)):
-        assert (60, classes) == evaluation.probs.shape
-        assert np.float64 == evaluation.probs.dtype == evaluation.loss.dtype
-        np.testing.assert_allclose(1, evaluation.probs.sum(axis=1), rtol=0, atol=1e-12)
-        np.testing.assert_allclose(-np.log(evaluation.probs[np.arange(60), labels]), evaluation.loss, rtol=1e-9)
-        assert (evaluation.probs.argmax(axis=1) == labels).mean() == evaluation.accuracy
+        assert (60, classes) == evaluation.logits.shape
+        assert np.float64 == evaluation.logits.dtype
+        assert (evaluation.logits.argmax(axis=1) == labels).mean() == evaluation.accuracy
 
 
 def test_the_tiny_model_learns_in_seconds(single_events: list[train.Event]) -> None:
@@ -184,25 +182,25 @@ def test_more_evaluations_than_steps_are_refused() -> None:
 def test_fewer_examples_than_a_batch_are_one_step() -> None:
     events = run(config(), pairs(5))
     assert [1, 2] == [step.step for step in steps(events)]
-    assert [(5, 2), (5, 2)] == [evaluation.probs.shape for evaluation in evaluations(events)]
+    assert [(5, 2), (5, 2)] == [evaluation.logits.shape for evaluation in evaluations(events)]
 
 
 # ---------------------------------------------------------------------------------------------- repeatable
 
 
-def test_the_same_seed_gives_the_same_probs_and_another_seed_others(pair_events: list[train.Event]) -> None:
+def test_the_same_seed_gives_the_same_logits_and_another_seed_others(pair_events: list[train.Event]) -> None:
     again = run(config(), pairs())
     for first, second in zip(evaluations(pair_events), evaluations(again), strict=True):
-        np.testing.assert_array_equal(first.probs, second.probs)
+        np.testing.assert_array_equal(first.logits, second.logits)
     other = run(config(train={"seed": 7}), pairs())
-    assert not np.array_equal(evaluations(pair_events)[-1].probs, evaluations(other)[-1].probs)
+    assert not np.array_equal(evaluations(pair_events)[-1].logits, evaluations(other)[-1].logits)
 
 
 def test_more_evaluations_do_not_change_the_training(pair_events: list[train.Event]) -> None:
     often = run(config(signals={"every_steps": 1}), pairs())
     assert [1, 2, 3, 4, 5, 6, 7, 8] == [evaluation.step for evaluation in evaluations(often)]
     assert [step.loss for step in steps(pair_events)] == [step.loss for step in steps(often)]
-    np.testing.assert_array_equal(evaluations(pair_events)[-1].probs, evaluations(often)[-1].probs)
+    np.testing.assert_array_equal(evaluations(pair_events)[-1].logits, evaluations(often)[-1].logits)
 
 
 def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
@@ -218,7 +216,7 @@ def test_a_saved_model_predicts_the_same_when_named_by_its_directory(
     pair_events: list[train.Event], saved: Path
 ) -> None:
     loaded = _evaluate(ModelConfig(name=str(saved), max_seq_len=24), pairs())
-    np.testing.assert_array_equal(evaluations(pair_events)[-1].probs, loaded)
+    np.testing.assert_array_equal(evaluations(pair_events)[-1].logits, loaded)
 
 
 def test_a_directory_without_a_tokenizer_configuration_will_do(
@@ -227,7 +225,7 @@ def test_a_directory_without_a_tokenizer_configuration_will_do(
     for name in ("config.json", "model_state.pdparams", "vocab.txt"):
         shutil.copy(saved / name, tmp_path)
     loaded = _evaluate(ModelConfig(name=str(tmp_path), max_seq_len=24), pairs())
-    np.testing.assert_array_equal(evaluations(pair_events)[-1].probs, loaded)
+    np.testing.assert_array_equal(evaluations(pair_events)[-1].logits, loaded)
 
 
 def test_a_saved_model_trains_on_with_other_classes_and_says_what_is_new(saved: Path) -> None:
@@ -235,7 +233,7 @@ def test_a_saved_model_trains_on_with_other_classes_and_says_what_is_new(saved: 
     started = events[0]
     assert isinstance(started, train.Started)
     assert "newly initialized, not in the checkpoint: classifier.weight, classifier.bias" in started.notes
-    assert (60, 5) == evaluations(events)[-1].probs.shape
+    assert (60, 5) == evaluations(events)[-1].logits.shape
 
 
 def test_a_hugging_face_directory_is_converted_and_left_as_it_was(tmp_path: Path) -> None:
@@ -277,11 +275,11 @@ def test_a_hugging_face_directory_is_converted_and_left_as_it_was(tmp_path: Path
 
 
 def _evaluate(model: ModelConfig, examples: pl.DataFrame) -> Any:
-    """Probs of an evaluation; in small batches it equals a forward of each example on its own."""
+    """Logits of an evaluation; in small batches it equals a forward of each example on its own."""
     environment.load_paddle()
     import paddle
 
-    from datamap_cli.train.loop import evaluate, probabilities
+    from datamap_cli.train.loop import evaluate
     from datamap_cli.train.model import build
 
     text_a, text_b = examples["text_a"].to_list(), examples["text_b"].to_list()
@@ -298,7 +296,7 @@ def _evaluate(model: ModelConfig, examples: pl.DataFrame) -> Any:
     with paddle.no_grad():
         plain = [classifier.logits(tokens, np.array([row])).numpy()[0] for row in range(len(examples))]
     np.testing.assert_allclose(np.array(plain), small, rtol=0, atol=1e-5)
-    return probabilities(logits, examples["label"].to_numpy())[0]
+    return np.asarray(logits)
 
 
 # ------------------------------------------------------------------------------------------------- texts
@@ -343,7 +341,7 @@ def test_odd_texts_are_trained_on() -> None:
     started = events[0]
     assert isinstance(started, train.Started)
     assert ["2 of 8 examples truncated to 24 tokens"] == started.notes
-    assert np.isfinite(evaluations(events)[-1].loss).all()
+    assert np.isfinite(evaluations(events)[-1].logits).all()
 
 
 def test_a_very_long_text_takes_no_longer_than_what_is_kept_of_it() -> None:

@@ -4,8 +4,19 @@ A new signal is one entry in `registry.SIGNALS`; the summary, the axes, `datamap
 all read it.
 """
 
-from datamap_cli.signals.record import records
+from datamap_cli.signals.record import FIELDS, loss, probabilities, records
 from datamap_cli.signals.registry import REGIONS, SIGNALS, Signal, region
 from datamap_cli.signals.summary import summarize, write_summary
 
-__all__ = ["REGIONS", "SIGNALS", "Signal", "records", "region", "summarize", "write_summary"]
+__all__ = [
+    "FIELDS",
+    "REGIONS",
+    "SIGNALS",
+    "Signal",
+    "loss",
+    "probabilities",
+    "records",
+    "region",
+    "summarize",
+    "write_summary",
+]

@@ -10,7 +10,7 @@ import polars as pl
 
 from datamap_cli.signals import alignment
 from datamap_cli.signals.dynamics import Dynamics, side_by_side
-from datamap_cli.signals.record import KNOWN, REQUIRED
+from datamap_cli.signals.record import FIELDS, REQUIRED
 from datamap_cli.signals.registry import SIGNALS
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def summarize(
     """
     schemas = alignment.schemas(evaluations)
     n_classes = alignment.n_classes(evaluations)
-    own = [name for name in schemas[0] if name not in KNOWN and all(name in schema for schema in schemas)]
+    own = [name for name in schemas[0] if name not in FIELDS and all(name in schema for schema in schemas)]
     optional = ["s_label", *own] if "s_label" in schemas[0] else own
     wide, dynamics = side_by_side(
         [

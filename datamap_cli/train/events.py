@@ -69,10 +69,8 @@ class Evaluation:
     """Over all training examples."""
     seconds: float
     """Duration of the pass."""
-    probs: NDArray[np.float64]
-    """(N, C), softmax over the classes."""
-    loss: NDArray[np.float64]
-    """(N,), −log p(label), nats."""
+    logits: NDArray[np.float64]
+    """(N, C)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,244 @@
+"""Recording signals from any training loop: the one way into a run directory, which `datamap train` takes as well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from datamap_cli import config as configuration
+from datamap_cli import signals
+from datamap_cli.config import Config
+from datamap_cli.errors import DatamapError
+from datamap_cli.store import Origin, Run
+
+Floats = npt.NDArray[np.float64]
+
+
+class SignalRecorder:
+    """Writes what a model says of its training examples, evaluation by evaluation, into a run directory.
+
+        with SignalRecorder("outputs/mine", examples=frame, classes=["no", "yes"]) as recorder:
+            for ids, logits in batches:  # every example once, in any order
+                recorder.record(step=100, ids=ids, logits=logits)
+            recorder.finish_evaluation()
+
+    `examples` is a Polars frame, or what Polars makes one of (a dict of columns, a pandas frame), with the columns id,
+    label (a class index, or a name of `classes`) and, for the map, text_a, text_b, s_label. Raises DatamapError for
+    examples that do not fit, and for a run directory that holds a run, unless `overwrite`.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | Path,
+        *,
+        examples: Any,
+        classes: Sequence[str],
+        overwrite: bool = False,
+        format: Literal["jsonl", "parquet"] = "parquet",
+        config: Config | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        self.format = format
+        self.examples = _examples(examples, classes)
+        config = config or Config(run_dir=Path(run_dir), signals=configuration.SignalsConfig(format=format))
+        self.run = Run.create(
+            Path(run_dir),
+            examples=self.examples,
+            classes=classes,
+            config=configuration.dump(config),
+            origin=origin or Origin("recorder"),
+            overwrite=overwrite,
+        )
+        self._labels = self.examples["label"].to_numpy()
+        self._places: dict[Any, int] | None = None
+        self._evaluation: _Evaluation | None = None
+
+    def record(
+        self,
+        *,
+        step: int,
+        ids: Any,
+        logits: Any = None,
+        probs: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Takes a batch of the evaluation at training step `step`: B ids and either logits or probs, (B, C).
+
+        Arrays are NumPy's, Paddle's, PyTorch's, or nested lists. `extra` holds further columns by name, (B,) each,
+        numbers or texts, the same names in every batch. Raises DatamapError for ids that are unknown or come
+        twice, values that are not finite, and probs that do not sum to 1.
+        """
+        if (logits is None) == (probs is None):
+            raise DatamapError(f"step {step}: give either logits or probs")
+        ids = ids if isinstance(ids, pl.Series) else pl.Series(_array(ids))
+        evaluation = self._at(step)
+        rows = self._rows(ids, step)
+        scores = _array(logits if probs is None else probs).astype(np.float64)
+        expected = (len(rows), len(self.run.info.classes))
+        if scores.shape != expected:
+            raise DatamapError(f"step {step}: scores of shape {scores.shape}, expected {expected}: ids × classes")
+        _refuse(~np.isfinite(scores).all(axis=1), ids, f"step {step}: values that are not finite")
+        if probs is None:
+            probabilities, loss = signals.probabilities(scores, self._labels[rows])
+        else:
+            outside = (scores < 0).any(axis=1) | (scores > 1).any(axis=1) | (abs(scores.sum(axis=1) - 1) > 1e-3)
+            _refuse(outside, ids, f"step {step}: probs that are not probabilities summing to 1")
+            probabilities, loss = scores, signals.loss(scores, self._labels[rows])
+        _refuse(evaluation.seen[rows], ids, f"step {step}: recorded twice")
+        evaluation.take(rows, probabilities, loss, {name: _array(values) for name, values in (extra or {}).items()})
+
+    def finish_evaluation(
+        self, *, epoch: float | None = None, train_loss: float | None = None, seconds: float | None = None
+    ) -> float:
+        """Writes the evaluation once every example was recorded; returns the accuracy over all of them.
+
+        Raises DatamapError naming the examples that are missing.
+        """
+        evaluation = self._evaluation
+        if evaluation is None:
+            raise DatamapError(f"{self.run.directory}: no evaluation to finish: nothing was recorded")
+        _refuse(~evaluation.seen, self.examples["id"], f"step {evaluation.step}: the evaluation lacks")
+        records = signals.records(self.examples, evaluation.probs, evaluation.loss).with_columns(
+            pl.Series(name, values) for name, values in evaluation.extra.items()
+        )
+        accuracy = float(records["correct"].mean())  # type: ignore[arg-type]
+        self.run.write_evaluation(
+            records,
+            format=self.format,
+            step=evaluation.step,
+            epoch=epoch,
+            train_loss=train_loss,
+            accuracy=accuracy,
+            seconds=time.monotonic() - evaluation.started if seconds is None else seconds,
+        )
+        self._evaluation = None
+        return accuracy
+
+    def finish(self, save_model: Callable[[Path], None] | None = None) -> None:
+        """Marks the run as finished; `save_model` writes the trained model to the directory it is given.
+
+        Raises DatamapError for an evaluation that was begun and not finished.
+        """
+        if self._evaluation is not None:
+            _refuse(~self._evaluation.seen, self.examples["id"], f"step {self._evaluation.step}: the evaluation lacks")
+            raise DatamapError(f"step {self._evaluation.step}: recorded, but finish_evaluation() was not called")
+        self.run.finish(save_model)
+
+    def __enter__(self) -> SignalRecorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+
+    def _at(self, step: int) -> _Evaluation:
+        """The evaluation that is being recorded, begun if there is none."""
+        if self._evaluation is None:
+            done = self.run.info.evaluations
+            if done and step <= done[-1].step:
+                raise DatamapError(f"step {step}: the evaluation before was at step {done[-1].step}; steps go up")
+            self._evaluation = _Evaluation(step, self.examples.height, len(self.run.info.classes))
+        elif self._evaluation.step != step:
+            raise DatamapError(f"step {step}: the evaluation at step {self._evaluation.step} is not finished")
+        return self._evaluation
+
+    def _rows(self, ids: pl.Series, step: int) -> npt.NDArray[np.int64]:
+        """The rows of the examples with these ids."""
+        if ids.equals(self.examples["id"]):
+            return np.arange(len(ids))
+        if self._places is None:
+            self._places = {identity: row for row, identity in enumerate(self.examples["id"])}
+        rows = np.array([self._places.get(identity, -1) for identity in ids], dtype=np.int64)
+        _refuse(rows < 0, ids, f"step {step}: not among the examples")
+        doubled = ids.is_duplicated().to_numpy()
+        _refuse(doubled, ids, f"step {step}: twice in one batch")
+        return rows
+
+
+class _Evaluation:
+    """What was recorded so far of one evaluation of N examples."""
+
+    def __init__(self, step: int, examples: int, classes: int) -> None:
+        self.step = step
+        self.started = time.monotonic()
+        self.seen = np.zeros(examples, dtype=bool)
+        self.probs = np.empty((examples, classes))
+        self.loss = np.empty(examples)
+        self.extra: dict[str, npt.NDArray[Any]] = {}
+
+    def take(
+        self, rows: npt.NDArray[np.int64], probs: Floats, loss: Floats, extra: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        first = not self.seen.any()
+        if not first and set(extra) != set(self.extra):
+            before = ", ".join(self.extra) or "none"
+            raise DatamapError(f"step {self.step}: extra {', '.join(extra) or 'none'}, but {before} before")
+        for name, values in extra.items():
+            if values.shape != rows.shape:
+                raise DatamapError(f"step {self.step}: extra {name}: shape {values.shape}, expected {rows.shape}")
+            if name in signals.FIELDS:
+                raise DatamapError(f"step {self.step}: extra {name}: the name is one of the record's own fields")
+            if first:
+                self.extra[name] = np.empty(
+                    len(self.seen), dtype=object if values.dtype.kind in "OUS" else values.dtype
+                )
+            self.extra[name][rows] = values
+        self.seen[rows] = True
+        self.probs[rows] = probs
+        self.loss[rows] = loss
+
+
+def _examples(examples: Any, classes: Sequence[str]) -> pl.DataFrame:
+    """id, text_a, text_b, label, s_label, of what the user calls examples."""
+    frame = examples if isinstance(examples, pl.DataFrame) else pl.DataFrame(examples)
+    missing = [name for name in ("id", "label") if name not in frame.columns]
+    if missing:
+        raise DatamapError(f"examples: no column {', '.join(missing)}; columns: {', '.join(frame.columns)}")
+    if frame.is_empty():
+        raise DatamapError("examples: there are none")
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise DatamapError("classes: expected two different names or more")
+    if frame["label"].dtype == pl.String:
+        names = {name: index for index, name in enumerate(classes)}
+        label = frame["label"].replace_strict(names, default=None, return_dtype=pl.Int64)
+    else:
+        label = frame["label"].cast(pl.Int64, strict=False)
+    wrong = label.is_null() | ~label.is_between(0, len(classes) - 1)
+    _refuse(wrong.fill_null(True).to_numpy(), frame["id"], "examples: labels that are no class")
+    identity = frame["id"].cast(pl.Int64) if frame["id"].dtype.is_integer() else frame["id"].cast(pl.String)
+    _refuse((identity.is_null() | identity.is_duplicated()).to_numpy(), identity, "examples: ids that are not unique")
+    nothing = pl.lit(None, dtype=pl.String)
+    return frame.select(
+        identity.alias("id"),
+        pl.col("text_a").cast(pl.String).fill_null("") if "text_a" in frame.columns else nothing.alias("text_a"),
+        pl.col("text_b").cast(pl.String) if "text_b" in frame.columns else nothing.alias("text_b"),
+        label.alias("label"),
+        (pl.col("s_label") if "s_label" in frame.columns else nothing.alias("s_label")).cast(pl.Int64),
+    )
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    """A tensor of whatever framework as a NumPy array; no framework is imported for it."""
+    if "bfloat16" in str(getattr(values, "dtype", "")).lower():  # NumPy has no such type
+        values = values.astype("float32") if hasattr(values, "astype") else values.float()
+    for method in ("detach", "cpu", "numpy"):
+        values = getattr(values, method)() if hasattr(values, method) else values
+    return np.asarray(values)
+
+
+def _refuse(faulty: npt.NDArray[np.bool_], ids: pl.Series, what: str) -> None:
+    """Raises DatamapError naming the first ids where `faulty` is true."""
+    if not faulty.any():
+        return
+    found = ids.filter(pl.Series(faulty))
+    shown = ", ".join(f"id {value}" for value in found.head(3)) + (", …" if len(found) > 3 else "")
+    raise DatamapError(f"{what}: {len(found):,} of {len(ids):,}: {shown}")
