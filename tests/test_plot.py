@@ -108,7 +108,7 @@ def test_buckets_are_those_of_the_exact_fraction(evaluations: int) -> None:
     edges = [Fraction(0), Fraction(1, 5), Fraction(2, 5), Fraction(3, 5), Fraction(4, 5), Fraction(1)]
     names = ["0 – <0.2", "0.2 – <0.4", "0.4 – <0.6", "0.6 – <0.8", "0.8 – <1", "1"]
     curves = [[step < times for step in range(evaluations)] for times in range(evaluations + 1)]
-    selection = select(summarized(curves), PlotConfig(), evaluations)
+    selection = select(summarized(curves), PlotConfig())
     for times in range(evaluations + 1):
         bucket = max(i for i, edge in enumerate(edges) if Fraction(times, evaluations) >= edge)
         assert names[bucket] == name_of(selection, times)
@@ -138,8 +138,8 @@ curves_of_one_length = st.integers(1, 9).flatmap(
 @given(curves_of_one_length)
 def test_counts_make_six_classes(curves: list[Curve]) -> None:
     summary, evaluations = summarized(curves), len(curves[0])
-    forgetting = select(summary, PlotConfig(use_f_times=0), evaluations)
-    learning = select(summary, PlotConfig(use_l_times=0), evaluations)
+    forgetting = select(summary, PlotConfig(use_f_times=0))
+    learning = select(summary, PlotConfig(use_l_times=0))
     for row, curve in enumerate(curves):
         assert forgetting_class(curve) == name_of(forgetting, row)
         assert learning_class(curve) == name_of(learning, row)
@@ -174,7 +174,7 @@ def test_filters_combine_as_a_loop_over_the_rows_does(
         threshold=threshold,
         **{"use_f_times" if forgetting else "use_l_times": least},
     )
-    selection = select(summary, settings, len(curves[0]))
+    selection = select(summary, settings)
 
     rows, missing = [], 0
     for row, (up, across, criterion) in enumerate(table[: len(curves)]):
@@ -210,7 +210,7 @@ def test_a_text_column_is_no_signal() -> None:
 
 
 def test_a_bool_column_is_an_axis_of_0_and_1() -> None:
-    points = select(summarized(CURVES), PlotConfig(attr2="never_learnt"), 5).points
+    points = select(summarized(CURVES), PlotConfig(attr2="never_learnt")).points
     assert [1.0, 0.0, 0.0, 0.0, 0.0, 0.0] == points["x"].to_list()
 
 
@@ -318,7 +318,7 @@ def test_every_axis_has_an_explicit_range_that_holds_its_points(settings: dict[s
     summary = summarized(CURVES, big=[1e300, -5.0, 3.0, 0, 1, 2], small=[-3e9] * 6)
     layout, points = (
         drawn(summary, 5, **settings).figure.layout,
-        select(summary, PlotConfig(**settings), 5).points,
+        select(summary, PlotConfig(**settings)).points,
     )
     for axis, column in ((layout.xaxis, "x"), (layout.yaxis, "y")):
         low, high = axis.range
@@ -350,6 +350,7 @@ def test_all_of_winogrande_is_drawn() -> None:
         label=0,
         s_label=0,
         correct_times="correctness",
+        correct_ratio=pl.col("correctness") / 6,
         avg_probs="confidence",
         label_var=pl.col("variability") ** 2,
         forgetting_times=0,
@@ -367,6 +368,24 @@ def test_all_of_winogrande_is_drawn() -> None:
         "0.2 – <0.4 | 266 (0.7%)",
         "0 – <0.2 | 111 (0.3%)",
     ] == legend(data_map)
+
+
+def test_a_summary_of_another_tool_needs_no_more_than_its_axes() -> None:
+    summary = pl.DataFrame({"id": [7, 8], "s_label": [0, 0], "confidence": [0.2, 0.9], "variability": [0.1, 0.3]})
+    settings = PlotConfig(attr1="confidence", attr2="variability")
+    data_map = draw(summary, settings, title="t", evaluations=None, examples=None, classes=[])
+    assert ["all | 2 (100.0%)"] == legend(data_map)
+    assert "2 examples, all drawn" in heading(data_map)
+    assert [["7", "0.2", "0.1"], ["8", "0.9", "0.3"]] == points_of(data_map)[0].customdata.tolist()
+    with pytest.raises(DatamapError, match="plot.use_f_times: needs forgetting_times and correct_ratio"):
+        draw(
+            summary,
+            settings.model_copy(update={"use_f_times": 0}),
+            title="",
+            evaluations=None,
+            examples=None,
+            classes=[],
+        )
 
 
 # ------------------------------------------------------------------------------------------------- hover
@@ -421,7 +440,7 @@ def test_hover_tells_texts_names_and_signals() -> None:
     signals = ["0.62", "0.1176", "3", "1", "1", "-0.1235"]
     assert [texts + signals] == hover.fields(summary, examples, ["no", "yes & more"], axes).tolist()
 
-    template = hover.template(examples, 5, axes)
+    template = hover.template(summary, examples, 5, axes)
     assert "correct_times</span>  %{customdata[7]} / 5<br>" in template
     assert template.endswith("aum</span>  %{customdata[10]}<extra></extra>")
 
@@ -434,8 +453,9 @@ def test_hover_suggests_a_label_only_where_it_is_another() -> None:
 
 def test_single_texts_have_no_second_line_on_hover() -> None:
     examples = pl.DataFrame({"text_a": ["one"], "text_b": [None]}, schema_overrides={"text_b": pl.String})
-    assert "text_a" in hover.template(examples, 5, ())
-    assert "text_b" not in hover.template(examples, 5, ())
+    summary = summarized(CURVES[:1])
+    assert "text_a" in hover.template(summary, examples, 5, ())
+    assert "text_b" not in hover.template(summary, examples, 5, ())
 
 
 def test_hover_follows_its_point_through_filter_and_category() -> None:

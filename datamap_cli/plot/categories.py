@@ -41,7 +41,7 @@ class Selection:
     """Number of such examples."""
 
 
-def select(summary: pl.DataFrame, settings: PlotConfig, evaluations: int) -> Selection:
+def select(summary: pl.DataFrame, settings: PlotConfig) -> Selection:
     """The examples that pass every filter and have a value on both axes, with their categories.
 
     Null, NaN and infinite are no values. Raises DatamapError for a signal that the summary lacks.
@@ -65,7 +65,7 @@ def select(summary: pl.DataFrame, settings: PlotConfig, evaluations: int) -> Sel
         if least > 0:
             passes &= pl.col(signal) >= least
             conditions.append(f"{signal} ≥ {least}")
-    scheme = _scheme(settings, evaluations)
+    scheme = _scheme(settings, summary.columns)
     passing = (
         summary.with_row_index("row")
         .filter(passes)
@@ -88,6 +88,9 @@ def check_signals(settings: PlotConfig, known: Sequence[str]) -> None:
         name = getattr(settings, key)
         if name is not None and name not in known:
             raise DatamapError(f"plot.{key}: {name}: no such numeric signal; those of this summary: {', '.join(known)}")
+    for key, signal in (("use_f_times", "forgetting_times"), ("use_l_times", "learnt_times")):
+        if getattr(settings, key) >= 0 and not {signal, "correct_ratio"} <= set(known):
+            raise DatamapError(f"plot.{key}: needs {signal} and correct_ratio; this summary has: {', '.join(known)}")
 
 
 def _signal(name: str) -> pl.Expr:
@@ -100,40 +103,41 @@ def _lacks(needed: dict[str, pl.Expr]) -> list[pl.Expr]:
     return [value.is_null().alias(f"lacks {signal}") for signal, value in needed.items()]
 
 
-def _scheme(settings: PlotConfig, evaluations: int) -> Scheme:
+def _scheme(settings: PlotConfig, columns: Sequence[str]) -> Scheme:
     if settings.use_f_times >= 0:
-        return _forgetting(evaluations)
+        return _forgetting()
     if settings.use_l_times >= 0:
-        return _learning(evaluations)
+        return _learning()
+    if "correct_ratio" not in columns:  # the summary of another tool: nothing to tell examples apart by
+        names = ("", "", "", "", "", "all")
+        return Scheme("examples", _categories(names, names), pl.lit(5, dtype=pl.Int8))
     names = ("0 – <0.2", "0.2 – <0.4", "0.4 – <0.6", "0.6 – <0.8", "0.8 – <1", "1")
     shorts = ("<0.2", "<0.4", "<0.6", "<0.8", "<1", "1")
-    # whole numbers: as floats 3/5 may fall below 0.6
-    index = pl.col("correct_times") * 5 // evaluations
+    # a whole number of evaluations out of a million at most: 3/5, as a float a little less, is not below 0.6
+    index = (pl.col("correct_ratio") * 5 + 1e-9).floor()
     return Scheme("correct_ratio", _categories(names, shorts), index.cast(pl.Int8))
 
 
-def _forgetting(evaluations: int) -> Scheme:
+def _forgetting() -> Scheme:
     names = ("0: never right (−)", "≥ 3", "2", "1", "0: learnt, kept (−+)", "0: always right")
     return Scheme(
         "forgetting_times",
         _categories(names, ("−", "≥3", "2", "1", "−+", "0")),
-        _by_count("forgetting_times", evaluations, never=0, partly=4, always=5, one=3, two=2, more=1),
+        _by_count("forgetting_times", never=0, partly=4, always=5, one=3, two=2, more=1),
     )
 
 
-def _learning(evaluations: int) -> Scheme:
+def _learning() -> Scheme:
     names = ("0: never right (−)", "0: forgotten, not relearnt (+−)", "≥ 3", "2", "1", "0: always right")
     return Scheme(
         "learnt_times",
         _categories(names, ("−", "+−", "≥3", "2", "1", "0")),
-        _by_count("learnt_times", evaluations, never=0, partly=1, always=5, one=4, two=3, more=2),
+        _by_count("learnt_times", never=0, partly=1, always=5, one=4, two=3, more=2),
     )
 
 
-def _by_count(
-    signal: str, evaluations: int, *, never: int, partly: int, always: int, one: int, two: int, more: int
-) -> pl.Expr:
-    count, right = pl.col(signal), pl.col("correct_times")
+def _by_count(signal: str, *, never: int, partly: int, always: int, one: int, two: int, more: int) -> pl.Expr:
+    count, right = pl.col(signal), pl.col("correct_ratio")
     return (
         pl.when(count >= 3)
         .then(more)
@@ -143,7 +147,7 @@ def _by_count(
         .then(one)
         .when(right == 0)
         .then(never)
-        .when(right == evaluations)
+        .when(right == 1)
         .then(always)
         .otherwise(partly)
         .cast(pl.Int8)

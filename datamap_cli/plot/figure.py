@@ -25,9 +25,11 @@ LINEAR_POINTS = 500
 """Up to so many, counts stand on a linear axis, stacked; above, on a logarithmic one, line by line."""
 
 # these run from 0 to 1 whatever the data, so that maps compare
-_PROBABILITIES = ("avg_probs", "max_label_probs", "min_label_probs", "correct_ratio")
+_PROBABILITIES = ("avg_probs", "confidence", "max_label_probs", "min_label_probs", "correct_ratio")
 # x axis -> from where on examples can be called ambiguous: four tenths of the largest possible value
 _SPREADS = {"label_var": 0.1, "variability": 0.2}
+# y axes on which the regions lie one above the other, by our name and cartography's
+_CONFIDENCES = ("avg_probs", "confidence")
 _ROOM = 0.028
 """Share of an axis left free at either end."""
 
@@ -58,16 +60,17 @@ def draw(
     settings: PlotConfig,
     *,
     title: str,
-    evaluations: int,
+    evaluations: int | None,
     examples: pl.DataFrame | None,
     classes: Sequence[str],
 ) -> DataMap:
     """The map of a summary, of all its examples that pass the filters of `settings`.
 
-    `examples`, row by row those of the summary, give the texts on hover. Raises DatamapError for a signal
+    `examples`, row by row those of the summary, give the texts on hover. A summary of another tool may lack all
+    but id, s_label and the axes, and `evaluations` may be unknown. Raises DatamapError for a signal
     that the summary lacks.
     """
-    selection = select(summary, settings, evaluations)
+    selection = select(summary, settings)
     points = selection.points
     axes = (settings.attr1, settings.attr2)
     ranges = {"x": _range(points["x"], settings.attr2), "y": _range(points["y"], settings.attr1)}
@@ -83,7 +86,7 @@ def draw(
                 category,
                 drawn=points.height,
                 customdata=hover.fields(summary[rows], None if examples is None else examples[rows], classes, axes),
-                hovertemplate=hover.template(examples, evaluations, axes),
+                hovertemplate=hover.template(summary, examples, evaluations, axes),
             )
         )
     figure.add_traces(_rings(points))
@@ -100,7 +103,7 @@ def draw(
         figure.add_annotation(_note(selection, summary.height))
         return DataMap(figure, title, 0, summary.height)
     figure.add_trace(_bars(points, selection))
-    if settings.attr1 == "avg_probs" and settings.attr2 in _SPREADS:
+    if settings.attr1 in _CONFIDENCES and settings.attr2 in _SPREADS:
         ambiguous = bool((points["x"] >= _SPREADS[settings.attr2]).any())
         figure.update_layout(annotations=_regions(points, ranges, ambiguous=ambiguous))
     return DataMap(figure, title, points.height, summary.height)
@@ -375,7 +378,7 @@ def _count_range(highest: int, logarithmic: bool) -> Range:
     return (-0.15, math.log10(max(highest, 1)) + 0.15) if logarithmic else (0, 1.08 * max(highest, 1))
 
 
-def _subtitle(selection: Selection, total: int, evaluations: int) -> str:
+def _subtitle(selection: Selection, total: int, evaluations: int | None) -> str:
     drawn = selection.points.height
     who = f"{_several(total, 'example')}, all drawn"
     if drawn < total:
@@ -384,7 +387,9 @@ def _subtitle(selection: Selection, total: int, evaluations: int) -> str:
         who += f": {' and '.join(selection.conditions)}"
     if selection.missing:
         who += f"; {selection.missing:,} without a value of {' or '.join(selection.valueless)} not drawn"
-    return hover.cut(f"{who}; {_several(evaluations, 'evaluation')}", 150)
+    if evaluations is not None:
+        who += f"; {_several(evaluations, 'evaluation')}"
+    return hover.cut(who, 150)
 
 
 def _several(number: int, what: str) -> str:

@@ -102,26 +102,24 @@ def fields(summary: pl.DataFrame, examples: pl.DataFrame | None, classes: Sequen
     columns = [
         [escape(cut(identifier)) for identifier in summary["id"].cast(pl.String)],
         *([] if examples is None else [map(paragraph, examples[text]) for text in _texts(examples)]),
-        [names[label] for label in summary["label"]],
-        _verdicts(summary, names),
-        *(_numbers(summary[signal]) for signal in _signals(axes)),
+        *([[names[label] for label in summary["label"]], _verdicts(summary, names)] if _has_labels(summary) else []),
+        *(_numbers(summary[signal]) for signal in _signals(summary, axes)),
     ]
     return np.array([list(column) for column in columns], dtype=object).T
 
 
-def template(examples: pl.DataFrame | None, evaluations: int, axes: Sequence[str]) -> str:
+def template(summary: pl.DataFrame, examples: pl.DataFrame | None, evaluations: int | None, axes: Sequence[str]) -> str:
     """Plotly's hover template over the `fields`."""
     names = [
         "id",
         *([] if examples is None else _texts(examples)),
-        "label",
-        "predicted",
-        *(escape(cut(signal)) for signal in _signals(axes)),
+        *(["label", "predicted"] if _has_labels(summary) else []),
+        *(escape(cut(signal)) for signal in _signals(summary, axes)),
     ]
     lines = []
     for number, name in enumerate(names):
         value = f"%{{customdata[{number}]}}"
-        if name == "correct_times":
+        if name == "correct_times" and evaluations is not None:
             value += f" / {evaluations}"
         # a text begins its own line, and is told from the next by its name
         between = "<br>" if name.startswith("text_") else "  "
@@ -129,12 +127,16 @@ def template(examples: pl.DataFrame | None, evaluations: int, axes: Sequence[str
     return "<br>".join(lines) + "<extra></extra>"
 
 
+def _has_labels(summary: pl.DataFrame) -> bool:
+    return {"label", "pred_label", "suggested_label"} <= set(summary.columns)
+
+
 def _texts(examples: pl.DataFrame) -> list[str]:
     return ["text_a"] if examples["text_b"].is_null().all() else ["text_a", "text_b"]
 
 
-def _signals(axes: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*_MAIN_SIGNALS, *axes]))
+def _signals(summary: pl.DataFrame, axes: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*(name for name in _MAIN_SIGNALS if name in summary.columns), *axes]))
 
 
 def _verdicts(summary: pl.DataFrame, names: Sequence[str]) -> list[str]:
