@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -288,13 +289,21 @@ def _summarize(config: Config) -> None:
     run = store.Run.open(config.run_dir)
     if run.info.finished is None:
         terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
-    with run.scratch() as scratch:
+    with ExitStack() as stack:
+        scratch = stack.enter_context(run.scratch())
+        compute: signals.Summarize = signals.summarize
+        if config.summarize.scheduler is not None:
+            from datamap_cli import cluster
+
+            client = stack.enter_context(cluster.client(config.summarize.scheduler))
+            compute = cluster.ClusterSummarize(client, scratch)
         paths = signals.write_summary(
             run.write_summary,
             run.evaluations(),
             scratch,
             el2n_evaluations=config.summarize.el2n_evaluations,
             incomplete=config.summarize.incomplete,
+            compute=compute,
         )
     terminal.print_summary(run.scan_summary(), run.scan_examples(), run.info.classes)
     typer.echo()

@@ -96,6 +96,16 @@ class SummarizeConfig(Section):
     """Evaluations, from the first, that el2n is averaged over."""
     incomplete: Literal["error", "drop", "keep"] = "error"
     """Examples missing in some evaluations: refuse, leave them out, or keep them and count what is there."""
+    engine: Literal["local", "dask"] = "local"
+    """Where it is computed: on this machine, or on the workers of a Dask cluster that see the same files."""
+    scheduler: str | None = None
+    """Address of the Dask scheduler, such as tcp://10.0.0.1:8786."""
+
+    @model_validator(mode="after")
+    def _dask_has_a_scheduler(self) -> SummarizeConfig:
+        if (self.engine == "dask") != (self.scheduler is not None):
+            raise ValueError("engine: dask and scheduler: tcp://… go together")
+        return self
 
 
 class PlotConfig(Section):

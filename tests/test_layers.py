@@ -23,11 +23,12 @@ ALLOWED: dict[str, set[str]] = {
     "train": {"errors", "config"},
     "dynamics": {"errors", "config"},
     "recorder": {"errors", "config", "signals", "store"},
+    "cluster": {"errors", "config", "signals"},
     "doctor": {"errors", "config", "plot", "train"},
     "terminal": {"errors", "config", "signals", "train", "doctor"},
     "cli": {
         *("errors", "config", "dataset", "dynamics", "signals", "store", "plot", "train"),
-        *("recorder", "doctor", "terminal", "examples"),
+        *("recorder", "cluster", "doctor", "terminal", "examples"),
     },
     "__main__": {"cli"},
     "__init__": {"errors", "recorder"},

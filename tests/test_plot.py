@@ -137,7 +137,7 @@ curves_of_one_length = st.integers(1, 9).flatmap(
 
 @given(curves_of_one_length)
 def test_counts_make_six_classes(curves: list[Curve]) -> None:
-    summary, evaluations = summarized(curves), len(curves[0])
+    summary = summarized(curves)
     forgetting = select(summary, PlotConfig(use_f_times=0))
     learning = select(summary, PlotConfig(use_l_times=0))
     for row, curve in enumerate(curves):
@@ -377,7 +377,7 @@ def test_a_summary_of_another_tool_needs_no_more_than_its_axes() -> None:
     assert ["all | 2 (100.0%)"] == legend(data_map)
     assert "2 examples, all drawn" in heading(data_map)
     assert [["7", "0.2", "0.1"], ["8", "0.9", "0.3"]] == points_of(data_map)[0].customdata.tolist()
-    with pytest.raises(DatamapError, match="plot.use_f_times: needs forgetting_times and correct_ratio"):
+    with pytest.raises(DatamapError, match=r"plot\.use_f_times: needs forgetting_times and correct_ratio"):
         draw(
             summary,
             settings.model_copy(update={"use_f_times": 0}),

@@ -6,13 +6,14 @@ all read it.
 
 from datamap_cli.signals.record import FIELDS, loss, probabilities, records
 from datamap_cli.signals.registry import REGIONS, SIGNALS, Signal, region
-from datamap_cli.signals.summary import summarize, write_summary
+from datamap_cli.signals.summary import Summarize, summarize, write_summary
 
 __all__ = [
     "FIELDS",
     "REGIONS",
     "SIGNALS",
     "Signal",
+    "Summarize",
     "loss",
     "probabilities",
     "records",

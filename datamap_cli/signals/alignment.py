@@ -30,15 +30,18 @@ def schemas(evaluations: Mapping[str, pl.LazyFrame]) -> list[pl.Schema]:
 
 
 def n_classes(evaluations: Mapping[str, pl.LazyFrame]) -> int:
-    name, first = next(iter(evaluations.items()))
-    try:
-        head = first.select("probs").head(1).collect()
-    except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{name}: cannot be read as signal records: {_first_line(error)}") from None
-    probs = head["probs"].to_list()
-    if not probs or probs[0] is None or len(probs[0]) < 2:
-        raise DatamapError(f"{name}: the first record has no probs of two classes or more")
-    return len(probs[0])
+    """C, from the first record there is."""
+    for name, evaluation in evaluations.items():
+        try:
+            head = evaluation.select("probs").drop_nulls().head(1).collect()
+        except pl.exceptions.PolarsError as error:
+            raise DatamapError(f"{name}: cannot be read as signal records: {_first_line(error)}") from None
+        if not head.is_empty():
+            width = len(head["probs"][0])
+            if width < 2:
+                raise DatamapError(f"{name}: a record with {width} probs; two classes or more are needed")
+            return width
+    raise DatamapError(f"{', '.join(evaluations)}: no record has probs")
 
 
 Incomplete = Literal["error", "drop", "keep"]

@@ -5,9 +5,11 @@ What several signals share is a column of that frame as well, so that it is comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 import polars as pl
@@ -36,6 +38,23 @@ def largest_other(probs: pl.Expr, one_hot: pl.Expr) -> pl.Expr:
     probs − one_hot holds p_label − 1 ≤ 0 at the label and p_k ≥ 0 elsewhere.
     """
     return (probs - one_hot).arr.max()
+
+
+def total(terms: Iterable[pl.Expr]) -> pl.Expr:
+    """Sum over evaluations, in their order.
+
+    sum_horizontal adds in an order that depends on the blocks the rows come in, and results would too.
+    """
+    return reduce(add, terms)
+
+
+def _times(terms: Sequence[pl.Expr]) -> pl.Expr:
+    """How many of the terms there are, row by row.
+
+    Counted, even where it is the same number in every row: by a number Polars divides as by its reciprocal, except in
+    blocks of one row, and results would depend on the blocks the rows come in (and 3 / 5 be 0.6000000000000001).
+    """
+    return total(term.is_not_null().cast(pl.Float64) for term in terms)
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,13 @@ class Dynamics:
 
     def mean(self, terms: Sequence[pl.Expr]) -> pl.Expr:
         """Mean over all evaluations."""
-        return pl.sum_horizontal(terms) / self.times
+        return total(terms if self.complete else [term.fill_null(0) for term in terms]) / self.times
+
+    def first_mean(self, terms: Sequence[pl.Expr], k: int) -> pl.Expr:
+        """Mean over the first k evaluations; null where none of them is there."""
+        first = terms[:k]
+        times = _times(first)
+        return pl.when(times > 0).then(total(term.fill_null(0) for term in first) / times)
 
     def last(self, terms: Sequence[pl.Expr]) -> pl.Expr:
         return terms[-1] if self.complete else pl.coalesce(*reversed(terms))
@@ -96,12 +121,10 @@ def side_by_side(
         [evaluation.rename(lambda name, t=t: f"{name}@{t}") for t, evaluation in enumerate(evaluations)],  # type: ignore[misc]
         how="horizontal",
     )
-    label, times = pl.col("label@0"), pl.lit(len(evaluations))
-    if not complete:
-        label = pl.coalesce(*at_each("label"))
-        times = pl.sum_horizontal(probs.is_not_null() for probs in at_each("label_probs"))
+    label = pl.col("label@0") if complete else pl.coalesce(*at_each("label"))
+    nothing = pl.lit(pl.Series([[0.0] * n_classes], dtype=pl.Array(pl.Float64, n_classes))).first()
     one_hot = pl.concat_arr([(label == k).cast(pl.Float64) for k in range(n_classes)])
-    wide = wide.with_columns(one_hot=one_hot, times=times)
+    wide = wide.with_columns(one_hot=one_hot, times=_times(at_each("label_probs")))
     wide = wide.with_columns(
         *(log(p).alias(f"log_label_probs@{t}") for t, p in enumerate(at_each("label_probs"))),
         *(
@@ -109,8 +132,9 @@ def side_by_side(
             for t, probs in enumerate(at_each("probs"))
         ),
         *(entropy(probs).alias(f"entropy@{t}") for t, probs in enumerate(at_each("probs"))),
-        mean_probs=_sum_arrays(at_each("probs"), n_classes, complete=complete) / pl.col("times"),
-        avg_probs=pl.sum_horizontal(at_each("label_probs")) / pl.col("times"),
+        mean_probs=total(probs if complete else probs.fill_null(nothing) for probs in at_each("probs"))
+        / pl.col("times"),
+        avg_probs=total(p if complete else p.fill_null(0) for p in at_each("label_probs")) / pl.col("times"),
     )
     dynamics = Dynamics(
         label_probs=at_each("label_probs"),
@@ -133,14 +157,3 @@ def side_by_side(
         label_var=dynamics.mean([(p - pl.col("avg_probs")) ** 2 for p in dynamics.label_probs]),
         avg_entropy=dynamics.mean(at_each("entropy")),
     ), dynamics
-
-
-def _sum_arrays(arrays: Sequence[pl.Expr], width: int, *, complete: bool) -> pl.Expr:
-    """Sum over evaluations of arrays, which sum_horizontal does not take."""
-    if not complete:
-        nothing = pl.lit(pl.Series([[0.0] * width], dtype=pl.Array(pl.Float64, width))).first()
-        arrays = [array.fill_null(nothing) for array in arrays]
-    total = arrays[0]
-    for array in arrays[1:]:
-        total = total + array
-    return total

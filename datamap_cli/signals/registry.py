@@ -184,7 +184,7 @@ SIGNALS: tuple[Signal, ...] = (
         "el2n",
         "mean over the first k evaluations of the Euclidean norm of probs − onehot(label); "
         "k is summarize.el2n_evaluations, 1 by default",
-        lambda d: pl.mean_horizontal(norm(probs - d.one_hot) for probs in d.probs[: d.el2n_evaluations]),
+        lambda d: d.first_mean([norm(probs - d.one_hot) for probs in d.probs], d.el2n_evaluations),
         "0 … √2",
         "high",
         "Paul 2021",

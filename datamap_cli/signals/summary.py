@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -20,6 +20,14 @@ class NotWholeError(Exception):
     """Records that are not whole or not beside those of the same example; `alignment.align` mends it or says why."""
 
 
+class Summarize(Protocol):
+    """What `summarize` is, here or on a cluster."""
+
+    def __call__(
+        self, evaluations: Mapping[str, pl.LazyFrame], *, el2n_evaluations: int, incomplete: bool
+    ) -> pl.LazyFrame: ...
+
+
 def write_summary(
     sink: Callable[[pl.LazyFrame], T],
     evaluations: Mapping[str, pl.LazyFrame],
@@ -27,17 +35,19 @@ def write_summary(
     *,
     el2n_evaluations: int = 1,
     incomplete: alignment.Incomplete = "error",
+    compute: Summarize | None = None,
 ) -> T:
     """Hands the summary of the evaluations to `sink`, which runs the lazy query, and returns what `sink` does.
 
-    Evaluations whose examples do not stand in the same order are put in order first, in `scratch`. Raises
-    DatamapError for what cannot be.
+    Evaluations whose examples do not stand in the same order are put in order first, in `scratch`; `compute` is
+    `summarize`, here or elsewhere. Raises DatamapError for what cannot be summarized.
     """
+    compute = compute or summarize
     try:
-        return sink(summarize(evaluations, el2n_evaluations=el2n_evaluations))
+        return sink(compute(evaluations, el2n_evaluations=el2n_evaluations, incomplete=False))
     except (NotWholeError, pl.exceptions.PolarsError):
         aligned = alignment.align(evaluations, scratch, incomplete)
-    return sink(summarize(aligned, el2n_evaluations=el2n_evaluations, incomplete=incomplete == "keep"))
+    return sink(compute(aligned, el2n_evaluations=el2n_evaluations, incomplete=incomplete == "keep"))
 
 
 def summarize(
