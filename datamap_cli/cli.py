@@ -17,6 +17,7 @@ from datamap_cli.errors import DatamapError
 
 if TYPE_CHECKING:
     from datamap_cli.config import Config
+    from datamap_cli.plot import DataMap
 
 app = typer.Typer(
     name="datamap",
@@ -129,6 +130,10 @@ def plot(
             help="Where to write, without suffix: STEM.html and STEM.png.", metavar="STEM", show_default="maps/…"
         ),
     ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(help="Draw this table, a row per example, with no run at all.", metavar="FILE"),
+    ] = None,
     no_png: NoPng = False,
 ) -> None:
     """Draw the data map: interactive HTML, and PNG."""
@@ -141,7 +146,10 @@ def plot(
         "plot.use_l_times": use_l_times,
         "plot.png": False if no_png else None,
     }
-    _plot(_load(config, run_dir, overrides, options), output)
+    if summary is None:
+        _plot_run(_load(config, run_dir, overrides, options), output)
+    else:
+        _plot_table(summary, _load(config, run_dir, overrides, options, needed=False), output)
 
 
 @app.command()
@@ -161,7 +169,36 @@ def run(
     drawing.check_signals(resolved.plot, ["label", "s_label", *(signal.name for signal in signals.SIGNALS)])
     _train(resolved, overwrite=overwrite)
     _summarize(resolved)
-    _plot(resolved, None)
+    _plot_run(resolved, None)
+
+
+@app.command(name="import")
+def import_dynamics(
+    source: Annotated[Path, typer.Argument(help="The file or folder to import.", show_default=False)],
+    run_dir: Annotated[
+        Path, typer.Option("--run-dir", help="The run's directory, to be made.", metavar="DIR", show_default=False)
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(help="tutorial, cartography, table or arrays; recognized by content.", metavar="FORMAT"),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data set with the texts, by id: its column `data.id`, or without one its rows.", metavar="FILE"
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import training dynamics that were collected elsewhere; then summarize and plot them."""
+    from datamap_cli import config as configuration
+
+    values: dict[str, Any] = {"run_dir": str(run_dir)}
+    if examples is not None:
+        values["data.train"] = str(examples)
+    _import(source, configuration.load(config, overrides or (), values), format, examples, overwrite=overwrite)
 
 
 @app.command()
@@ -229,8 +266,10 @@ def _load(
     run_dir: Path | None,
     overrides: Sequence[str] | None,
     options: dict[str, Any] | None = None,
+    *,
+    needed: bool = True,
 ) -> Config:
-    """The configuration from the file, --set, and the options that were given."""
+    """The configuration from the file, --set, and the options that were given; `needed`: there must be a file."""
     from datamap_cli import config as configuration
 
     values = {key: value for key, value in (options or {}).items() if value is not None}
@@ -240,7 +279,7 @@ def _load(
             config = run_dir / "config.yaml"
             if not config.exists():
                 raise DatamapError(f"{run_dir}: no run here (no config.yaml); give the configuration with -c FILE")
-    if config is None:
+    if config is None and needed:
         raise DatamapError("no configuration: give one with -c FILE, or a run with --run-dir DIR")
     return configuration.load(config, overrides or (), values)
 
@@ -283,6 +322,45 @@ def _train(config: Config, *, overwrite: bool) -> None:
     typer.echo(f"signals: {config.run_dir / 'signals'}")
 
 
+def _import(source: Path, config: Config, format: str | None, texts: Path | None, *, overwrite: bool) -> None:
+    from datamap_cli import dataset, dynamics, store, terminal
+    from datamap_cli.recorder import SignalRecorder
+
+    store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
+    imported = dynamics.read(source, format, incomplete="drop" if config.summarize.incomplete == "drop" else "error")
+    for text in imported.notes:
+        terminal.note(text)
+    examples = imported.evaluations[0].examples.select("id", "label", "s_label")
+    if texts is not None:
+        known = dataset.load_texts(config.data)
+        examples = examples.with_columns(key=examples["id"].cast(str)).join(
+            known.select("text_a", "text_b", key=known["id"].cast(str)), on="key", how="left", maintain_order="left"
+        )
+        missing = int(examples["text_a"].null_count())
+        if missing:
+            terminal.note(f"{texts}: no text for {missing:,} of {examples.height:,} examples")
+    origin = store.Origin(f"import {imported.format}", str(source.resolve()), store.sha256(source))
+    with SignalRecorder(
+        config.run_dir,
+        examples=examples,
+        classes=imported.classes,
+        overwrite=overwrite,
+        format=config.signals.format,
+        config=config,
+        origin=origin,
+    ) as recorder:
+        for evaluation in imported.evaluations:
+            own = evaluation.examples.drop("id", "label", "s_label")
+            extra = {name: own[name].to_numpy() for name in own.columns}
+            recorder.record(step=evaluation.step, ids=evaluation.examples["id"], probs=evaluation.probs, extra=extra)
+            recorder.finish_evaluation()
+    terminal.note(
+        f"{imported.format}: {examples.height:,} examples, {len(imported.classes)} classes, "
+        f"{len(imported.evaluations)} evaluations"
+    )
+    typer.echo(f"signals: {config.run_dir / 'signals'}")
+
+
 def _summarize(config: Config) -> None:
     from datamap_cli import signals, store, terminal
 
@@ -311,20 +389,43 @@ def _summarize(config: Config) -> None:
         typer.echo(f"summary: {path}")
 
 
-def _plot(config: Config, output: Path | None) -> None:
+def _plot_run(config: Config, output: Path | None) -> None:
     from datamap_cli import plot as drawing
-    from datamap_cli import store, terminal
+    from datamap_cli import store
 
     run = store.Run.open(config.run_dir)
     data_map = drawing.draw(
         run.scan_summary().collect(),
         config.plot,
-        title=run.title,
+        title=f"Data map: {run.title}",
         evaluations=len(run.info.evaluations),
         examples=run.scan_examples().collect(),
         classes=run.info.classes,
     )
-    html, png = run.map_files(config.plot) if output is None else store.map_files(output)
+    _write_map(data_map, *(run.map_files(config.plot) if output is None else store.map_files(output)), config)
+
+
+def _plot_table(summary: Path, config: Config, output: Path | None) -> None:
+    from datamap_cli import plot as drawing
+    from datamap_cli import store
+
+    table = store.read_summary(summary)
+    labels = [name for name in ("label", "pred_label", "suggested_label") if name in table.columns]
+    data_map = drawing.draw(
+        table.drop(labels),  # class names are not known
+        config.plot,
+        title=f"Data map: {summary.name}",
+        evaluations=None,
+        examples=None,
+        classes=[],
+    )
+    _write_map(data_map, *store.map_files(output or summary.with_suffix("")), config)
+
+
+def _write_map(data_map: DataMap, html: Path, png: Path, config: Config) -> None:
+    from datamap_cli import plot as drawing
+    from datamap_cli import store, terminal
+
     store.write_bytes(html, drawing.page(data_map).encode())
     typer.echo(f"map: {html}")
     if not config.plot.png:

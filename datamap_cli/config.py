@@ -164,12 +164,12 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Config:
+def load(path: Path | None, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Config:
     """The configuration in the YAML file `path`, with `key.path=value` overrides, then `values` by dotted path.
 
-    Raises DatamapError naming every problem with its path.
+    Without a file, the defaults. Raises DatamapError naming every problem with its path.
     """
-    tree = _read_tree(path)
+    tree = _read_tree(path) if path is not None else {}
     for override in overrides:
         dotted, equals, value = override.partition("=")
         if not equals or not dotted.strip():
@@ -177,7 +177,7 @@ def load(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | 
         _set(tree, dotted.strip(), _parse_yaml(value, f"--set {override}"))
     for dotted, value in (values or {}).items():
         _set(tree, dotted, value)
-    return parse(tree, source=str(path))
+    return parse(tree, source=str(path) if path is not None else "options")
 
 
 def parse(tree: Mapping[str, Any], source: str) -> Config:

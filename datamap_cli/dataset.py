@@ -61,6 +61,32 @@ def load(data: DataConfig) -> Dataset:
     Raises DatamapError for a file that is missing, not of a known format, not UTF-8 or without usable rows, for
     a column that is missing, for bad rows unless `data.on_bad_rows` is skip, and for ids that are not unique.
     """
+    path, content = _content(data)
+    frame, notes = _usable(path, content, data)
+    label, classes = _classes(frame["label"])
+    if len(classes) < 2:
+        raise DatamapError(f"{path}: every label is {classes[0]!r}; two classes or more are needed")
+    return Dataset(
+        examples=frame.select("id", "text_a", "text_b", label, "s_label"),
+        classes=classes,
+        path=path.resolve(),
+        sha256=hashlib.sha256(content).hexdigest(),
+        notes=notes,
+    )
+
+
+def load_texts(data: DataConfig) -> pl.DataFrame:
+    """id, text_a and text_b of `data.train`, for examples whose labels are known otherwise.
+
+    Raises DatamapError as `load` does.
+    """
+    # no label is needed: the text, which every row has, stands in for it
+    frame, _ = _usable(*_content(data), data.model_copy(update={"label": data.text_a}))
+    return frame.select("id", "text_a", "text_b")
+
+
+def _content(data: DataConfig) -> tuple[Path, bytes]:
+    """The path of `data.train` and what the file holds."""
     if data.train is None:
         raise DatamapError("data.train: missing: give the file of the training data")
     path = data.train
@@ -74,7 +100,11 @@ def load(data: DataConfig) -> Dataset:
         raise DatamapError(f"data.train: {path}: cannot be read: {error.strerror}") from None
     if not content.strip():
         raise DatamapError(f"{path}: empty")
+    return path, content
 
+
+def _usable(path: Path, content: bytes, data: DataConfig) -> tuple[pl.DataFrame, list[str]]:
+    """The rows that can be used, labels still as text, and notes; raises DatamapError for those that cannot."""
     table = _read(path, content, data)
     notes = []
     frame, faults = _examine(table, data)
@@ -86,20 +116,10 @@ def load(data: DataConfig) -> Dataset:
         notes.append(f"left out {_listed(faults)}")
     if not frame.height:
         raise DatamapError(f"{path}: no examples below the header" if not faults else f"{path}: no usable rows")
-
     if data.text_b is not None and data.text_b not in table.columns:
         notes.append(f"no column {data.text_b}: single texts")
     _refuse_doubled(path, frame["id"])
-    label, classes = _classes(frame["label"])
-    if len(classes) < 2:
-        raise DatamapError(f"{path}: every label is {classes[0]!r}; two classes or more are needed")
-    return Dataset(
-        examples=frame.select("id", "text_a", "text_b", label, "s_label"),
-        classes=classes,
-        path=path.resolve(),
-        sha256=hashlib.sha256(content).hexdigest(),
-        notes=notes,
-    )
+    return frame, notes
 
 
 # --------------------------------------------------------------------------------------------- reading

@@ -5,6 +5,7 @@ A file is there whole or not at all: it is written beside its place, then rename
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -270,6 +271,40 @@ class Run:
         return map_files(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
 
 
+def read_summary(path: Path) -> pl.DataFrame:
+    """A summary in a file of its own, ours or another tool's: .tsv, .csv, .jsonl or .parquet, a row per example.
+
+    Where they are missing, id is made of guid, index or the row, s_label is 0, and correct_ratio is cartography's
+    correctness over its largest value. Raises DatamapError for a file that is no such table.
+    """
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+        ".tsv": lambda file: pl.read_csv(file, separator="\t", infer_schema_length=None),
+        ".csv": lambda file: pl.read_csv(file, infer_schema_length=None),
+        ".jsonl": lambda file: pl.read_ndjson(file, infer_schema_length=None),
+        ".parquet": pl.read_parquet,
+    }
+    if path.suffix not in readers:
+        raise DatamapError(f"--summary: {path}: expected a file ending in {', '.join(readers)}")
+    try:
+        summary = readers[path.suffix](path)
+    except OSError as error:
+        raise DatamapError(f"--summary: {path}: cannot be read: {_reason(error)}") from None
+    except pl.exceptions.PolarsError as error:
+        raise DatamapError(f"--summary: {path}: not a table that can be read: {str(error).splitlines()[0]}") from None
+    if summary.is_empty():
+        raise DatamapError(f"--summary: {path}: no rows")
+    if "id" not in summary.columns:
+        name = next((name for name in ("guid", "index") if name in summary.columns), None)
+        identity = pl.int_range(pl.len()) if name is None else pl.col(name)
+        summary = summary.with_columns(id=identity)
+    if "s_label" not in summary.columns:
+        summary = summary.with_columns(s_label=pl.lit(0))
+    correctness = summary.schema.get("correctness")
+    if "correct_ratio" not in summary.columns and correctness is not None and correctness.is_numeric():
+        summary = summary.with_columns(correct_ratio=pl.col("correctness") / pl.col("correctness").max())
+    return summary
+
+
 def map_files(stem: Path) -> tuple[Path, Path]:
     """The HTML and the PNG of a map by their common stem."""
     name = re.sub(r"\.(html|png)$", "", stem.name)
@@ -277,6 +312,17 @@ def map_files(stem: Path) -> tuple[Path, Path]:
 
 
 # ------------------------------------------------------------------------------------------------ files
+
+
+def sha256(path: Path) -> str | None:
+    """Of the file's bytes; None for a folder."""
+    if not path.is_file():
+        return None
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -362,13 +408,17 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or re.sub(r" \(os error \d+\)", "", str(error))
-        raise DatamapError(f"{path}: cannot be written: {reason}") from error
+        raise DatamapError(f"{path}: cannot be written: {_reason(error)}") from error
     except pl.exceptions.ComputeError as error:
         # Polars passes on some of the system's errors in its own class
         if "IO error" not in str(error):
             raise
         raise DatamapError(f"{path}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
+
+
+def _reason(error: OSError) -> str:
+    """The system's words; Polars gives them in its own form."""
+    return error.strerror or re.sub(r" \(os error \d+\)", "", str(error)).splitlines()[0]
 
 
 def _sync(path: Path) -> None:
