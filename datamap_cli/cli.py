@@ -330,11 +330,17 @@ def _import(source: Path, config: Config, format: str | None, texts: Path | None
     imported = dynamics.read(source, format, incomplete="drop" if config.summarize.incomplete == "drop" else "error")
     for text in imported.notes:
         terminal.note(text)
-    examples = imported.evaluations[0].examples.select("id", "label", "s_label")
+    given = ("id", "label", "s_label", "text_a", "text_b")
+    first = imported.evaluations[0].examples
+    examples = first.select(name for name in given if name in first.columns)
     if texts is not None:
         known = dataset.load_texts(config.data)
-        examples = examples.with_columns(key=examples["id"].cast(str)).join(
-            known.select("text_a", "text_b", key=known["id"].cast(str)), on="key", how="left", maintain_order="left"
+        examples = (
+            examples.select("id", "label", "s_label")
+            .with_columns(key=examples["id"].cast(str))
+            .join(
+                known.select("text_a", "text_b", key=known["id"].cast(str)), on="key", how="left", maintain_order="left"
+            )
         )
         missing = int(examples["text_a"].null_count())
         if missing:
@@ -350,8 +356,7 @@ def _import(source: Path, config: Config, format: str | None, texts: Path | None
         origin=origin,
     ) as recorder:
         for evaluation in imported.evaluations:
-            own = evaluation.examples.drop("id", "label", "s_label")
-            extra = {name: own[name].to_numpy() for name in own.columns}
+            extra = {name: evaluation.examples[name].to_numpy() for name in first.columns if name not in given}
             recorder.record(step=evaluation.step, ids=evaluation.examples["id"], probs=evaluation.probs, extra=extra)
             recorder.finish_evaluation()
     terminal.note(

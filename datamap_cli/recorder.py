@@ -21,6 +21,9 @@ from datamap_cli.store import Origin, Run
 Floats = npt.NDArray[np.float64]
 
 
+_TAKEN = {*signals.FIELDS, *(signal.name for signal in signals.SIGNALS)}
+
+
 class SignalRecorder:
     """Writes what a model says of its training examples, evaluation by evaluation, into a run directory.
 
@@ -187,8 +190,8 @@ class _Evaluation:
         for name, values in extra.items():
             if values.shape != rows.shape:
                 raise DatamapError(f"step {self.step}: extra {name}: shape {values.shape}, expected {rows.shape}")
-            if name in signals.FIELDS:
-                raise DatamapError(f"step {self.step}: extra {name}: the name is one of the record's own fields")
+            if name in _TAKEN:
+                raise DatamapError(f"step {self.step}: extra {name}: the name is taken, by a field or a signal of ours")
             if first:
                 self.extra[name] = np.empty(
                     len(self.seen), dtype=object if values.dtype.kind in "OUS" else values.dtype

@@ -15,7 +15,7 @@ from datamap_cli import signals
 from tests.support import examples_frame, random_probs, write_run
 
 Cli = Callable[..., tuple[int, str, str]]
-COMMANDS = ["train", "summarize", "plot", "run", "init", "signals", "doctor"]
+COMMANDS = ["train", "summarize", "plot", "run", "import", "init", "signals", "doctor"]
 
 
 @pytest.fixture

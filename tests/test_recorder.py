@@ -165,7 +165,7 @@ PROBS = [[0.5, 0.5]] * 4
             lambda r: r.record(step=1, ids=[0], probs=PROBS[:1], extra={"g": [1, 2]}),
             "extra g: shape (2,), expected (1,)",
         ),
-        (lambda r: r.record(step=1, ids=[0], probs=PROBS[:1], extra={"loss": [1]}), "one of the record's own fields"),
+        (lambda r: r.record(step=1, ids=[0], probs=PROBS[:1], extra={"loss": [1]}), "extra loss: the name is taken"),
         (
             lambda r: (half(r), r.record(step=1, ids=[2], probs=PROBS[:1], extra={"g": [1]})),
             "step 1: extra g, but none before",

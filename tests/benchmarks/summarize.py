@@ -1,96 +1,146 @@
-"""Summarizing 200,000 examples × 10 evaluations × 2 classes against the tutorial's algorithm and a bare scan.
+"""Summarizing against a bare Polars scan of the same columns, and against the tutorial's algorithm.
 
-The baseline is written from the tutorial's description, in plain Python: read a JSON object a line, append to
+    python -m tests.benchmarks.summarize [EXAMPLES …]     default: 200000 1000000; the tutorial's only up to 200000
+
+T is 10, C is 2. Every run is a process of its own, the two sides in turn; seconds are those of the process without the
+start of the interpreter, Polars' import included; medians of RUNS, with the peak of resident memory.
+
+The tutorial's algorithm is written from its description, in plain Python: read a JSON object a line, append to
 per-example lists, loop over the lists for the counts, NumPy over axis 1 for mean, variance, maximum and minimum.
-Everything runs in one process, in turn; medians.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from datamap_cli import signals, store
 from tests.support import examples_frame, random_probs, write_run
 
-EXAMPLES, EVALUATIONS, RUNS = 200_000, 10, 3
+EVALUATIONS, RUNS = 10, 5
+BLOCK = 500_000
+
+MEASURED = """
+import json, resource, sys, time
+start = time.perf_counter()
+{work}
+print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+OURS = """
+from pathlib import Path
+from datamap_cli import signals, store
+run = store.Run.open(Path(sys.argv[1]))
+with run.scratch() as scratch:
+    {sink}
+"""
+TO_BOTH = "signals.write_summary(run.write_summary, run.evaluations(), scratch)"
+TO_PARQUET = "signals.write_summary(lambda s: s.sink_parquet(scratch / 's.parquet'), run.evaluations(), scratch)"
+
+SCAN = """
+from pathlib import Path
+import polars as pl
+for path in sorted((Path(sys.argv[1]) / "signals").iterdir()):
+    frame = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_ndjson(path)
+    probs = pl.col("probs").arr if path.suffix == ".parquet" else pl.col("probs").list
+    frame.select(
+        pl.col("id", "label", "pred_label", "correct", "label_probs").sum(), probs.sum().sum()
+    ).collect(engine="streaming")
+"""
+
+TUTORIAL = """
+from pathlib import Path
+import numpy as np
+probs, correct = {}, {}
+for path in sorted((Path(sys.argv[1]) / "signals").iterdir()):
+    with path.open() as lines:
+        for line in lines:
+            record = json.loads(line)
+            probs.setdefault(record["id"], []).append(record["label_probs"])
+            correct.setdefault(record["id"], []).append(record["correct"])
+counts = []
+for history in correct.values():
+    right = forgotten = learnt = first_forget = first_learn = 0
+    for t, now in enumerate(history):
+        right += now
+        if t and history[t - 1] and not now:
+            forgotten += 1
+            first_forget = first_forget or t
+        elif t and now and not history[t - 1]:
+            learnt += 1
+            first_learn = first_learn or t
+    counts.append((right, right / len(history), forgotten, learnt, first_forget, first_learn))
+table = np.array(list(probs.values()))
+columns = [table.mean(axis=1), table.var(axis=1), table.max(axis=1), table.min(axis=1)]
+with open(Path(sys.argv[1]) / "tutorial.tsv", "w") as file:
+    for identity, row, *numbers in zip(probs, counts, *columns):
+        file.write("\\t".join(map(str, (identity, *row, *numbers))) + "\\n")
+"""
 
 
-def tutorial(files: list[Path]) -> int:
-    """The tutorial's algorithm; returns the number of rows summarized."""
-    probs: list[list[float]] = [[] for _ in range(EXAMPLES)]
-    correct: list[list[bool]] = [[] for _ in range(EXAMPLES)]
-    for file in files:
-        with file.open() as lines:
-            for line in lines:
-                record = json.loads(line)
-                probs[record["id"]].append(record["label_probs"])
-                correct[record["id"]].append(record["correct"])
-    counts = []
-    for history in correct:
-        forgotten = learnt = first_forget = first_learn = 0
-        for t in range(1, len(history)):
-            if history[t - 1] and not history[t]:
-                forgotten += 1
-                first_forget = first_forget or t
-            elif history[t] and not history[t - 1]:
-                learnt += 1
-                first_learn = first_learn or t
-        counts.append((sum(history), forgotten, learnt, first_forget, first_learn))
-    table = np.array(probs)
-    statistics_ = [table.mean(axis=1), table.var(axis=1), table.max(axis=1), table.min(axis=1)]
-    return min(len(counts), *(len(column) for column in statistics_))
+def measure(work: str, directory: Path) -> tuple[float, float]:
+    """Seconds and peak megabytes of `work` in a process of its own."""
+    code = MEASURED.replace("{work}", work)
+    out = subprocess.run([sys.executable, "-c", code, directory], capture_output=True, text=True, check=True).stdout
+    seconds, megabytes = json.loads(out.splitlines()[-1])
+    return seconds, megabytes
 
 
-def bare_scan(frames: list[pl.LazyFrame]) -> None:
-    """Reads the columns a summary needs and adds each up."""
-    for frame in frames:
-        frame.select(
-            pl.col("id", "label", "pred_label", "correct", "label_probs").sum(),
-            (pl.col("probs").list if isinstance(frame.collect_schema()["probs"], pl.List) else pl.col("probs").arr)
-            .sum()
-            .sum(),
-        ).collect(engine="streaming")
+def in_turn(works: dict[str, str], directory: Path, runs: int) -> dict[str, tuple[float, float]]:
+    """Median seconds and largest memory of each, measured in turn after a warm-up."""
+    for work in works.values():
+        measure(work, directory)
+    found = [{name: measure(work, directory) for name, work in works.items()} for _ in range(runs)]
+    return {
+        name: (statistics.median(run[name][0] for run in found), max(run[name][1] for run in found)) for name in works
+    }
 
 
-def median(work: Callable[[], object], runs: int = RUNS) -> float:
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def write_signals(directory: Path, count: int, format: str) -> None:
+    """A run of `count` examples, written in blocks so that making it takes little memory."""
+    write_run(directory, examples_frame(10, 2), random_probs(10, 2, EVALUATIONS), format=format)
+    for t, path in enumerate(sorted((directory / "signals").iterdir())):
+        blocks = []
+        for start in range(0, count, BLOCK):
+            size = min(BLOCK, count - start)
+            examples = examples_frame(size, 2, seed=start)
+            part = directory / f"part-{start}"
+            write_run(part, examples, random_probs(size, 2, EVALUATIONS, seed=start)[t : t + 1], format="parquet")
+            file = next((part / "signals").iterdir())
+            blocks.append(pl.scan_parquet(file).with_columns(pl.col("id") + start))
+        frame = pl.concat(blocks)
+        frame.sink_parquet(path) if format == "parquet" else frame.sink_ndjson(path)
+        for part in directory.glob("part-*"):
+            subprocess.run(["rm", "-r", part], check=True)
 
 
-def main() -> None:
-    examples = examples_frame(EXAMPLES, 2)
-    probs = random_probs(EXAMPLES, 2, EVALUATIONS)
-    with tempfile.TemporaryDirectory() as directory:
-        runs = {
-            format: write_run(Path(directory) / format, examples, probs, format=format)
-            for format in ("jsonl", "parquet")
-        }
-        baseline = median(lambda: tutorial(sorted((Path(directory) / "jsonl" / "signals").iterdir())), runs=1)
-        print(f"{EXAMPLES:,} examples x {EVALUATIONS} evaluations; the tutorial's algorithm {baseline:.2f} s (1 run)")
-        for format, run in runs.items():
-
-            def summarize(run: store.Run = run) -> None:
-                run.write_summary(signals.summarize(run.evaluations()))
-
-            ours = median(summarize)
-            scan = median(lambda run=run: bare_scan(list(run.evaluations().values())))  # type: ignore[misc]
-            print(
-                f"{format:8} summarize and write {ours:.2f} s: {baseline / ours:.0f} times as fast as the tutorial, "
-                f"{ours / scan:.1f} times a bare scan ({scan:.2f} s)"
-            )
+def main(sizes: list[int]) -> None:
+    for count in sizes:
+        runs = RUNS if count <= 1_000_000 else 1
+        for format in ("parquet", "jsonl"):
+            with tempfile.TemporaryDirectory() as name:
+                directory = Path(name) / "run"
+                write_signals(directory, count, format)
+                works = {
+                    "bare scan": SCAN,
+                    "summarize to Parquet": OURS.replace("{sink}", TO_PARQUET),
+                    "summarize to TSV and Parquet": OURS.replace("{sink}", TO_BOTH),
+                }
+                found = in_turn(works, directory, runs)
+                baseline = measure(TUTORIAL, directory)[0] if format == "jsonl" and count <= 200_000 else None
+                print(f"{count:,} × {EVALUATIONS}, {format}, median of {runs}")
+                for work, (seconds, megabytes) in found.items():
+                    ratio = f"{seconds / found['bare scan'][0]:5.2f} × scan"
+                    print(f"  {work:30} {seconds:7.2f} s  {ratio}  {megabytes:6,.0f} MB")
+                if baseline is not None:
+                    ratio = baseline / found["summarize to TSV and Parquet"][0]
+                    print(f"  the tutorial's algorithm       {baseline:7.2f} s  {ratio:.0f} times ours")
 
 
 if __name__ == "__main__":
-    main()
+    main([int(argument) for argument in sys.argv[1:]] or [200_000, 1_000_000])
