@@ -45,7 +45,12 @@ def test_every_make_target_that_is_named_exists() -> None:
 @pytest.mark.paddle
 def test_every_datamap_command_of_the_readme_runs(tmp_path: Path) -> None:
     commands = [line for line in command_lines(REPOSITORY / "README.md") if line.startswith("datamap ")]
-    assert {"init", "train", "summarize", "plot"} <= {command.split()[1] for command in commands}
+    # the sources that the commands name
+    long = "id,epoch,label,probs_0,probs_1\n0,0,1,0.4,0.6\n1,0,0,0.3,0.7\n0,1,1,0.2,0.8\n1,1,0,0.6,0.4\n"
+    (tmp_path / "SOURCE").write_text(long)
+    (tmp_path / "train.tsv").write_text("text_a\ntext\nother text\n")
+    (tmp_path / "coordinates.jsonl").write_text('{"guid":1,"confidence":0.9,"variability":0.1,"correctness":2}\n')
+    assert {"init", "train", "summarize", "plot", "import"} <= {command.split()[1] for command in commands}
     for command in commands:
         arguments = shlex.split(command)
         if arguments[1] == "train":  # the same commands on a part of the example, to save time
