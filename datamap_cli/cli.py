@@ -374,19 +374,19 @@ def _summarize(config: Config) -> None:
         terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
     with ExitStack() as stack:
         scratch = stack.enter_context(run.scratch())
-        compute: signals.Summarize = signals.summarize
+        options: dict[str, Any] = {}
         if config.summarize.scheduler is not None:
             from datamap_cli import cluster
 
             client = stack.enter_context(cluster.client(config.summarize.scheduler))
-            compute = cluster.ClusterSummarize(client, scratch)
+            options = {"blockwise": cluster.Workers(client), "block": cluster.BLOCK}
         paths = signals.write_summary(
             run.write_summary,
-            run.evaluations(),
+            run.evaluations(scratch),
             scratch,
             el2n_evaluations=config.summarize.el2n_evaluations,
             incomplete=config.summarize.incomplete,
-            compute=compute,
+            **options,
         )
     terminal.print_summary(run.scan_summary(), run.scan_examples(), run.info.classes)
     typer.echo()

@@ -26,6 +26,10 @@ import polars as pl
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 
+# rows that are read at a time from each of many files
+_ROW_GROUP = 16_384
+_LARGE_JSONL = 10**9
+
 _FIELD_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "label": pl.Int64,
     "pred_label": pl.Int64,
@@ -199,7 +203,7 @@ class Run:
             if format == "jsonl":
                 records.write_ndjson(partial)
             else:
-                records.write_parquet(partial)
+                records.write_parquet(partial, row_group_size=_ROW_GROUP)
         entry = EvaluationInfo(
             evaluation=len(self.info.evaluations),
             step=step,
@@ -227,13 +231,20 @@ class Run:
 
     # ------------------------------------------------------------------------------------ reading
 
-    def evaluations(self) -> dict[str, pl.LazyFrame]:
-        """The signal records of every evaluation, in order, by the path of their file."""
+    def evaluations(self, scratch: Path | None = None) -> dict[str, pl.LazyFrame]:
+        """The signal records of every evaluation, in order, by the path of their file.
+
+        With `scratch`, JSONL of more than a gigabyte is turned into Parquet there: of JSONL no part can be read
+        but after all that stands before it.
+        """
         if not self.info.evaluations:
             raise DatamapError(f"{self.directory}: no evaluation yet; `datamap train` collects the signals")
-        return {
-            str(path): scan_records(path) for path in (self.directory / entry.file for entry in self.info.evaluations)
-        }
+        paths = [self.directory / entry.file for entry in self.info.evaluations]
+        records = {str(path): scan_records(path) for path in paths}
+        large = sum(path.stat().st_size for path in paths if path.suffix == ".jsonl") > _LARGE_JSONL
+        if scratch is None or not large:
+            return records
+        return {name: _as_parquet(frame, scratch / f"{t}.parquet") for t, (name, frame) in enumerate(records.items())}
 
     def scan_examples(self) -> pl.LazyFrame:
         """Lazily: id, text_a, text_b, label (class index), s_label: a row per training example."""
@@ -360,6 +371,14 @@ def scan_records(path: Path) -> pl.LazyFrame:
     if "noisy_label" in fields and "s_label" not in fields:
         records = records.rename({"noisy_label": "s_label"})
     return records
+
+
+def _as_parquet(records: pl.LazyFrame, path: Path) -> pl.LazyFrame:
+    try:
+        records.sink_parquet(path, row_group_size=_ROW_GROUP)
+    except pl.exceptions.PolarsError:
+        return records  # what is wrong with them is said where they are summarized
+    return pl.scan_parquet(path)
 
 
 def _refuse_cut_off(path: Path) -> None:

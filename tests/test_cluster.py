@@ -51,7 +51,8 @@ def on_cluster(scheduler: str, evaluations: dict[str, pl.LazyFrame], block: int,
             lambda summary: summary.collect(engine="streaming"),
             evaluations,
             Path(scratch),
-            compute=cluster.ClusterSummarize(client, Path(scratch), block),
+            blockwise=cluster.Workers(client),
+            block=block,
             **options,
         )
 

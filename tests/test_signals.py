@@ -267,6 +267,14 @@ def test_incomplete_examples_are_dropped_or_counted_by_what_is_there(seed: int, 
         assert {} == wrong
 
 
+@pytest.mark.parametrize("block", [1, 3, 50])
+def test_blocks_of_rows_give_the_same_bit_for_bit(block: int) -> None:
+    frames = evaluation_frames(examples_frame(20, 3), random_probs(20, 3, 4))
+    assert summarize(frames).equals(summarize(frames, block=block))
+    frames["evaluation 2"] = frames["evaluation 2"].reverse()
+    assert summarize(frames).equals(summarize(frames, block=block))
+
+
 def test_a_single_evaluation_is_enough() -> None:
     summary = summarize(evaluation_frames(examples_frame(3, 2), random_probs(3, 2, 1)))
     assert [0.0, 0.0, 0.0] == summary["label_var"].to_list()

@@ -6,18 +6,19 @@ all read it.
 
 from datamap_cli.signals.record import FIELDS, loss, probabilities, records
 from datamap_cli.signals.registry import REGIONS, SIGNALS, Signal, region
-from datamap_cli.signals.summary import Summarize, summarize, write_summary
+from datamap_cli.signals.summary import Options, summarize, summarize_block, write_summary
 
 __all__ = [
     "FIELDS",
     "REGIONS",
     "SIGNALS",
+    "Options",
     "Signal",
-    "Summarize",
     "loss",
     "probabilities",
     "records",
     "region",
     "summarize",
+    "summarize_block",
     "write_summary",
 ]

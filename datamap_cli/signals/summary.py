@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Protocol, TypeVar
 
 import polars as pl
@@ -15,17 +17,30 @@ from datamap_cli.signals.registry import SIGNALS
 
 T = TypeVar("T")
 
+# Records, of all evaluations together, that are summarized at a time: Polars reads many files far ahead of what it
+# works on, so that memory would grow with the evaluations
+BLOCK = 6_500_000
+
 
 class NotWholeError(Exception):
     """Records that are not whole or not beside those of the same example; `alignment.align` mends it or says why."""
 
 
-class Summarize(Protocol):
-    """What `summarize` is, here or on a cluster."""
+@dataclass(frozen=True)
+class Options:
+    """What a summary is made with."""
+
+    el2n_evaluations: int = 1
+    incomplete: bool = False
+    """Whether records may be null; then only what is there counts."""
+
+
+class Blockwise(Protocol):
+    """Summarizes the blocks of rows that begin at `starts`, each into its file of `files`."""
 
     def __call__(
-        self, evaluations: Mapping[str, pl.LazyFrame], *, el2n_evaluations: int, incomplete: bool
-    ) -> pl.LazyFrame: ...
+        self, evaluations: Mapping[str, pl.LazyFrame], starts: range, files: Sequence[Path], options: Options
+    ) -> None: ...
 
 
 def write_summary(
@@ -35,34 +50,66 @@ def write_summary(
     *,
     el2n_evaluations: int = 1,
     incomplete: alignment.Incomplete = "error",
-    compute: Summarize | None = None,
+    blockwise: Blockwise | None = None,
+    block: int | None = None,
 ) -> T:
     """Hands the summary of the evaluations to `sink`, which runs the lazy query, and returns what `sink` does.
 
-    Evaluations whose examples do not stand in the same order are put in order first, in `scratch`; `compute` is
-    `summarize`, here or elsewhere. Raises DatamapError for what cannot be summarized.
+    Evaluations whose examples do not stand in the same order are put in order first, in `scratch`. `blockwise` is who
+    summarizes blocks of `block` rows, this process by default. Raises DatamapError for what cannot be summarized.
     """
-    compute = compute or summarize
     try:
-        return sink(compute(evaluations, el2n_evaluations=el2n_evaluations, incomplete=False))
+        return sink(_summary(evaluations, scratch, Options(el2n_evaluations), blockwise, block))
     except (NotWholeError, pl.exceptions.PolarsError):
         aligned = alignment.align(evaluations, scratch, incomplete)
-    return sink(compute(aligned, el2n_evaluations=el2n_evaluations, incomplete=incomplete == "keep"))
+    return sink(_summary(aligned, scratch, Options(el2n_evaluations, incomplete == "keep"), blockwise, block))
 
 
-def summarize(
-    evaluations: Mapping[str, pl.LazyFrame], *, el2n_evaluations: int = 1, incomplete: bool = False
+def _summary(
+    evaluations: Mapping[str, pl.LazyFrame],
+    scratch: Path,
+    options: Options,
+    blockwise: Blockwise | None,
+    block: int | None,
 ) -> pl.LazyFrame:
+    """The summary as one query over all rows, or where these are too many for memory, over parts in `scratch`."""
+    rows = max(evaluation.select(pl.len()).collect().item() for evaluation in evaluations.values())
+    if block is None:
+        block = max(BLOCK // len(evaluations), 1)
+    if blockwise is None and rows <= 2 * block:
+        return summarize(evaluations, options)
+    parts = Path(mkdtemp(dir=scratch))
+    starts = range(0, rows, block)
+    files = [parts / f"{start:012d}.parquet" for start in starts]
+    (blockwise or _here)(evaluations, starts, files, options)
+    return pl.scan_parquet(files)
+
+
+def _here(evaluations: Mapping[str, pl.LazyFrame], starts: range, files: Sequence[Path], options: Options) -> None:
+    for start, file in zip(starts, files, strict=True):
+        summarize_block(evaluations, start, starts.step, file, options)
+
+
+def summarize_block(
+    evaluations: Mapping[str, pl.LazyFrame], start: int, rows: int, file: Path, options: Options
+) -> None:
+    """Writes the summary of `rows` rows from `start` on to a Parquet file."""
+    block = {name: evaluation.slice(start, rows) for name, evaluation in evaluations.items()}
+    summarize(block, options).sink_parquet(file)
+
+
+def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None = None) -> pl.LazyFrame:
     """A row per example, a column per signal, from T evaluations of the same N examples, in their order. Lazy.
 
-    `evaluations` are lazy frames by the name that messages call them; `incomplete` allows null records, and then
-    only what is there counts. Columns of the result: id, label, s_label (0 where there is none), the signals of
-    `SIGNALS`; then of the user's own columns the numeric ones as `avg_…` and `last_…`, the others as they are, with
-    their last value.
+    `evaluations` are lazy frames by the name that messages call them. Columns of the result: id, label, s_label (0
+    where there is none), the signals of `SIGNALS`; then of the user's own columns the numeric ones as `avg_…` and
+    `last_…`, the others as they are, with their last value.
 
     Records that are not whole, or of other examples than those beside them, fail the query with NotWholeError
     or a PolarsError while it runs.
     """
+    options = options or Options()
+    incomplete = options.incomplete
     schemas = alignment.schemas(evaluations)
     n_classes = alignment.n_classes(evaluations)
     own = [name for name in schemas[0] if name not in FIELDS and all(name in schema for schema in schemas)]
@@ -76,7 +123,7 @@ def summarize(
         ],
         n_classes,
         complete=not incomplete,
-        el2n_evaluations=el2n_evaluations,
+        el2n_evaluations=options.el2n_evaluations,
     )
     each = range(len(schemas))
 

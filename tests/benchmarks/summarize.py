@@ -39,8 +39,8 @@ run = store.Run.open(Path(sys.argv[1]))
 with run.scratch() as scratch:
     {sink}
 """
-TO_BOTH = "signals.write_summary(run.write_summary, run.evaluations(), scratch)"
-TO_PARQUET = "signals.write_summary(lambda s: s.sink_parquet(scratch / 's.parquet'), run.evaluations(), scratch)"
+TO_BOTH = "signals.write_summary(run.write_summary, run.evaluations(scratch), scratch)"
+TO_PARQUET = "signals.write_summary(lambda s: s.sink_parquet(scratch / 's.parquet'), run.evaluations(scratch), scratch)"
 
 SCAN = """
 from pathlib import Path
