@@ -86,8 +86,8 @@ class TrainingDisplay:
         for text in start.notes:
             self.console.print(Text(plain(text)), soft_wrap=True)
         self.console.print(
-            f"{start.model} ({start.parameters:,} parameters) on {start.device}: {start.steps:,} steps, "
-            f"{start.evaluations:,} evaluations",
+            f"{start.model} ({start.parameters:,} parameters) on {start.device}: "
+            f"{_counted(start.steps, 'step')}, {_counted(start.evaluations, 'evaluation')}",
             markup=False,
             soft_wrap=True,
         )
@@ -109,6 +109,10 @@ class TrainingDisplay:
             *([f"{_duration(left)} left"] if done < 1 else []),
         ]
         self.console.print("  ".join(parts), markup=False, soft_wrap=True)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import importlib
 import json
+import os
 import random
 import shutil
 import socket
@@ -491,14 +492,15 @@ def test_a_name_the_hub_does_not_know_is_one_line(
 
 
 def test_settings_suit_the_machine_and_never_override_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(environment, "_physical_cores", lambda: 6)
     monkeypatch.setattr(environment, "_is_amd", lambda: True)
-    expected = {"GLOG_minloglevel": "2", "FLAGS_paddle_num_threads": "6", "MKL_DEBUG_CPU_TYPE": "5"}
+    expected = {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "6", "MKL_DEBUG_CPU_TYPE": "5"}
     assert expected == environment.settings()
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(environment, "_is_amd", lambda: False)
-    assert {"GLOG_minloglevel": "2"} == environment.settings()
+    assert {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "6"} == environment.settings()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    environment.load_paddle()
+    assert "3" == os.environ["OMP_NUM_THREADS"]
 
 
 def test_training_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

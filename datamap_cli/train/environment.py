@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import io
 import logging
 import os
 import warnings
@@ -32,7 +33,8 @@ def load_paddle() -> None:
         os.environ.setdefault(name, value)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
-    with quiet():
+    # Paddle prints a warning that OMP_NUM_THREADS is not 1; exceptions and a crash's own words still pass
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module("paddle")
         importlib.import_module("paddlenlp.transformers")
     # one of the libraries behind PaddleNLP makes the root logger print at INFO
@@ -45,9 +47,7 @@ def load_paddle() -> None:
 def settings() -> dict[str, str]:
     """Environment variables that Paddle reads once, while it is imported, and their values here."""
     values = {"GLOG_minloglevel": "2"}  # errors only
-    if "OMP_NUM_THREADS" not in os.environ:
-        # Paddle's default is one thread. Its own flag sets OpenMP's too, and spares a warning.
-        values["FLAGS_paddle_num_threads"] = str(_physical_cores())
+    values["OMP_NUM_THREADS"] = str(_physical_cores())  # Paddle's default is one thread
     if _is_amd():
         values["MKL_DEBUG_CPU_TYPE"] = "5"  # else MKL takes its slowest path: twice the time
     return values
