@@ -252,7 +252,7 @@ def _read_parquet(path: Path, content: bytes, data: DataConfig) -> _Table:
         schema = pl.read_parquet_schema(io.BytesIO(content))
         wanted = _wanted(path, data, list(schema))
         frame = pl.read_parquet(io.BytesIO(content), columns=wanted)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # damaged bytes can make Polars panic
         raise DatamapError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
     columns = {}
     for name in wanted:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import polars as pl
 
+from datamap_cli.signals import loss, records
 from tests.support import examples_frame, random_probs, write_run
 
 EVALUATIONS, RUNS = 10, 5
@@ -102,21 +103,20 @@ def in_turn(works: dict[str, str], directory: Path, runs: int) -> dict[str, tupl
 
 
 def write_signals(directory: Path, count: int, format: str) -> None:
-    """A run of `count` examples, written in blocks so that making it takes little memory."""
+    """A run of `count` examples, made in blocks so that it takes little memory."""
     write_run(directory, examples_frame(10, 2), random_probs(10, 2, EVALUATIONS), format=format)
+    parts = directory / "parts"
+    parts.mkdir()
     for t, path in enumerate(sorted((directory / "signals").iterdir())):
         blocks = []
         for start in range(0, count, BLOCK):
             size = min(BLOCK, count - start)
-            examples = examples_frame(size, 2, seed=start)
-            part = directory / f"part-{start}"
-            write_run(part, examples, random_probs(size, 2, EVALUATIONS, seed=start)[t : t + 1], format="parquet")
-            file = next((part / "signals").iterdir())
-            blocks.append(pl.scan_parquet(file).with_columns(pl.col("id") + start))
-        frame = pl.concat(blocks)
-        frame.sink_parquet(path) if format == "parquet" else frame.sink_ndjson(path)
-        for part in directory.glob("part-*"):
-            subprocess.run(["rm", "-r", part], check=True)
+            examples = examples_frame(size, 2, seed=start).with_columns(pl.col("id") + start)
+            probs = random_probs(size, 2, 1, seed=start + t)[0]
+            blocks.append(parts / f"{start}.parquet")
+            records(examples, probs, loss(probs, examples["label"].to_numpy())).write_parquet(blocks[-1])
+        frame = pl.scan_parquet(blocks)
+        frame.sink_parquet(path, row_group_size=16_384) if format == "parquet" else frame.sink_ndjson(path)
 
 
 def main(sizes: list[int]) -> None:
