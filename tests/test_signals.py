@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from datamap_cli import signals
 from datamap_cli.errors import DatamapError
 from datamap_cli.signals import alignment
-from datamap_cli.signals.dynamics import TINY
+from datamap_cli.signals.side_by_side import TINY
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize
 
 

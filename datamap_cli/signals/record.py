@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from datamap_cli.signals.dynamics import TINY
+from datamap_cli.signals.side_by_side import TINY
 
 REQUIRED = ("id", "label", "pred_label", "correct", "probs", "label_probs")
 FIELDS = (*REQUIRED, "loss", "s_label")

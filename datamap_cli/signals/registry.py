@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from datamap_cli.signals.dynamics import Dynamics, entropy, largest_other, log, norm
+from datamap_cli.signals.side_by_side import SideBySide, entropy, largest_other, log, norm
 
 # Average probability of the given label from which an example is easy, and up to which it is hard to learn
 # (Seedat 2022, C_up and C_low)
@@ -21,7 +21,7 @@ class Signal:
 
     name: str
     definition: str
-    expression: Callable[[Dynamics], pl.Expr]
+    expression: Callable[[SideBySide], pl.Expr]
     range: str
     suspicious: Literal["low", "high"] | None
     """The end of the range where mislabelled examples gather; None where neither end is."""
@@ -33,7 +33,7 @@ def _count(terms: Sequence[pl.Expr]) -> pl.Expr:
     return pl.sum_horizontal(pl.lit(0, dtype=pl.Int64), *(term.cast(pl.Int64) for term in terms))
 
 
-def _changes(d: Dynamics, *, to: bool) -> list[pl.Expr]:
+def _changes(d: SideBySide, *, to: bool) -> list[pl.Expr]:
     """Whether c_t turned right (`to` True) or wrong, at t = 1 … T−1."""
     return [~before & after if to else before & ~after for before, after in d.successive(d.correct)]
 
@@ -46,7 +46,7 @@ def _first(terms: Sequence[pl.Expr]) -> pl.Expr:
     )
 
 
-def _learnt_for_good(d: Dynamics) -> pl.Expr:
+def _learnt_for_good(d: SideBySide) -> pl.Expr:
     """One after the last wrong evaluation; 0 if none was wrong, null if the last one was."""
     after_wrong = [
         pl.when(~right).then(pl.lit(t + 1, dtype=pl.Int64)) for t, right in reversed(list(enumerate(d.correct)))

@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 import polars as pl
 
 from datamap_cli.signals import alignment
-from datamap_cli.signals.dynamics import Dynamics, side_by_side
 from datamap_cli.signals.record import FIELDS, REQUIRED
 from datamap_cli.signals.registry import SIGNALS
+from datamap_cli.signals.side_by_side import SideBySide, side_by_side
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ def _is_whole(t: int, n_classes: int, *, incomplete: bool) -> pl.Expr:
     return pl.lit(True) if incomplete else whole
 
 
-def _own(name: str, dtype: pl.DataType, values: list[pl.Expr], dynamics: Dynamics) -> list[pl.Expr]:
+def _own(name: str, dtype: pl.DataType, values: list[pl.Expr], dynamics: SideBySide) -> list[pl.Expr]:
     if dtype.is_numeric():
         return [dynamics.mean(values).alias(f"avg_{name}"), dynamics.last(values).alias(f"last_{name}")]
     return [dynamics.last(values).alias(name)]

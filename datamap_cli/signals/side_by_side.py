@@ -58,7 +58,7 @@ def _times(terms: Sequence[pl.Expr]) -> pl.Expr:
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class SideBySide:
     """What the expressions of the signals are made of: lists have an expression per evaluation, T of them.
 
     Where an example is missing in some evaluations, their values are null and only those that are there count.
@@ -110,7 +110,7 @@ class Dynamics:
 
 def side_by_side(
     evaluations: Sequence[pl.LazyFrame], n_classes: int, *, complete: bool, el2n_evaluations: int
-) -> tuple[pl.LazyFrame, Dynamics]:
+) -> tuple[pl.LazyFrame, SideBySide]:
     """One wide frame of T evaluations of the same rows, and the expressions over it."""
     each = range(len(evaluations))
 
@@ -136,7 +136,7 @@ def side_by_side(
         / pl.col("times"),
         avg_probs=total(p if complete else p.fill_null(0) for p in at_each("label_probs")) / pl.col("times"),
     )
-    dynamics = Dynamics(
+    dynamics = SideBySide(
         label_probs=at_each("label_probs"),
         log_label_probs=at_each("log_label_probs"),
         log_other_probs=at_each("log_other_probs"),
