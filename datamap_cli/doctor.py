@@ -47,8 +47,10 @@ def examine() -> Iterator[Check]:
     yield Check("Python", "works", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     core = ("datamap-cli", "polars", "plotly", "kaleido")
     yield Check("packages", "works", ", ".join(f"{name} {metadata.version(name)}" for name in core))
-    yield from _paddle()
-    yield _model()
+    paddle = list(_paddle())
+    yield from paddle
+    if all(check.state == "works" for check in paddle):  # what loads models by name comes with it
+        yield _model()
     # the page is made by Python alone; of the PNG, the browser and its fonts are the parts that can be missing
     sample = plot.DataMap(go.Figure(layout={"title": {"text": "数据地图"}}), "", 0, 0)
     try:
