@@ -52,8 +52,8 @@ class EvaluationInfo:
     train_loss: float | None
     accuracy: float
     seconds: float
-    file: str
-    """Path of its signal file in the run directory."""
+    files: list[str]
+    """Paths of its signal files in the run directory; we write one, others may write several."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Run:
             train_loss=train_loss,
             accuracy=accuracy,
             seconds=round(seconds, 3),
-            file=path.relative_to(self.directory).as_posix(),
+            files=[path.relative_to(self.directory).as_posix()],
         )
         # after the file: what run.json names is there
         self.info = replace(self.info, evaluations=[*self.info.evaluations, entry])
@@ -239,10 +239,15 @@ class Run:
         """
         if not self.info.evaluations:
             raise DatamapError(f"{self.directory}: no evaluation yet; `datamap train` collects the signals")
-        paths = [self.directory / entry.file for entry in self.info.evaluations]
-        records = {str(path): scan_records(path) for path in paths}
-        large = sum(path.stat().st_size for path in paths if path.suffix == ".jsonl") > _LARGE_JSONL
-        if scratch is None or not large:
+        paths = [[self.directory / file for file in entry.files] for entry in self.info.evaluations]
+        records = {
+            ", ".join(map(str, files)): pl.concat([scan_records(path) for path in files], how="diagonal")
+            if len(files) > 1
+            else scan_records(files[0])
+            for files in paths
+        }
+        jsonl = sum(path.stat().st_size for files in paths for path in files if path.suffix == ".jsonl")
+        if scratch is None or jsonl <= _LARGE_JSONL:
             return records
         return {name: _as_parquet(frame, scratch / f"{t}.parquet") for t, (name, frame) in enumerate(records.items())}
 

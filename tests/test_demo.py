@@ -67,7 +67,7 @@ def test_it_leaves_a_whole_run_directory(demo: dict[str, Any]) -> None:
     assert ["0", "1"] == info["classes"]
     assert info["examples"] == pl.read_parquet(demo["directory"] / "examples.parquet").height >= 1000
     assert info["evaluations"][-1]["accuracy"] > 0.7
-    files = [demo["directory"] / row["file"] for row in info["evaluations"]]
+    files = [demo["directory"] / row["files"][0] for row in info["evaluations"]]
     assert all(len(file.read_text().splitlines()) == info["examples"] for file in files)
     assert any((demo["directory"] / "checkpoints" / "final").iterdir())
 
@@ -76,7 +76,7 @@ def test_the_summary_equals_a_slow_reference_for_every_column(demo: dict[str, An
     info = json.loads((demo["directory"] / "run.json").read_text())
     histories: dict[int, list[dict[str, Any]]] = {}
     for row in info["evaluations"]:
-        for line in (demo["directory"] / row["file"]).read_text().splitlines():
+        for line in (demo["directory"] / row["files"][0]).read_text().splitlines():
             record = json.loads(line)
             histories.setdefault(record["id"], []).append(record)
     summary = pl.read_csv(demo["directory"] / "summary.tsv", separator="\t")

@@ -86,6 +86,25 @@ def test_steps_of_any_length_stay_in_order(tmp_path: Path) -> None:
     assert ["step-999999.jsonl", "step-1000000.jsonl"] == names
 
 
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_an_evaluation_may_be_in_several_files_in_any_order(tmp_path: Path, format: str) -> None:
+    run = write_run(tmp_path, examples_frame(9, 2), random_probs(9, 2, 3), format=format)
+    expected = summarize(run.evaluations())
+    path = tmp_path / "signals" / f"step-000020.{format}"
+    whole = pl.read_ndjson(path) if format == "jsonl" else pl.read_parquet(path)
+    names = []
+    for rank, part in enumerate((whole[5:], whole[:5].reverse())):
+        names.append(f"signals/step-000020.rank-{rank}.{format}")
+        (part.write_ndjson if format == "jsonl" else part.write_parquet)(tmp_path / names[-1])
+    path.unlink()
+    tree = json.loads((tmp_path / "run.json").read_text())
+    tree["evaluations"][1]["files"] = names
+    (tmp_path / "run.json").write_text(json.dumps(tree))
+    assert expected.equals(summarize(store.Run.open(tmp_path).evaluations()))
+    (tmp_path / names[1]).unlink()
+    assert "rank-1" in refusal(store.Run.open(tmp_path).evaluations)
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
