@@ -399,12 +399,13 @@ def _plot_run(config: Config, output: Path | None) -> None:
     from datamap_cli import store
 
     run = store.Run.open(config.run_dir)
+    summary = run.scan_summary().collect()
     data_map = drawing.draw(
-        run.scan_summary().collect(),
+        summary,
         config.plot,
         title=f"Data map: {run.title}",
         evaluations=len(run.info.evaluations),
-        examples=run.scan_examples().collect(),
+        examples=run.texts(summary["id"]),
         classes=run.info.classes,
     )
     _write_map(data_map, *(run.map_files(config.plot) if output is None else store.map_files(output)), config)

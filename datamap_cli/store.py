@@ -255,6 +255,17 @@ class Run:
         """Lazily: id, text_a, text_b, label (class index), s_label: a row per training example."""
         return _scan_parquet(self.directory / "examples.parquet", "`datamap train` writes it")
 
+    def texts(self, ids: pl.Series) -> pl.DataFrame | None:
+        """text_a and text_b of the examples with these ids, in their order; None where the run has no texts."""
+        wanted = pl.LazyFrame({"id": ids})
+        examples = self.scan_examples().select("id", "text_a", "text_b")
+        texts = wanted.join(examples, on="id", how="left", maintain_order="left").drop("id").collect()
+        if texts["text_a"].is_null().all():
+            return None
+        # a text that is missing among others is shown as empty; no text_b at all means single texts
+        filled = ["text_a"] if texts["text_b"].is_null().all() else ["text_a", "text_b"]
+        return texts.with_columns(pl.col(filled).fill_null(""))
+
     # ------------------------------------------------------------------------------------ summary
 
     def write_summary(self, summary: pl.LazyFrame) -> list[Path]:

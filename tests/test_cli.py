@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,18 @@ def test_summarize_then_the_tutorials_three_maps(run_dir: Path, run_cli: Cli) ->
         assert (0, "") == (code, err)
         assert f"map: {run_dir / 'maps' / stem}.html\n" == out
         assert "<!doctype html>" in (run_dir / "maps" / f"{stem}.html").read_text(encoding="utf-8")[:200].lower()
+
+
+def test_hover_shows_each_examples_own_text_whatever_the_order_of_the_records(run_dir: Path, run_cli: Cli) -> None:
+    first = run_dir / "signals" / "step-000010.jsonl"
+    first.write_text("".join(reversed(first.read_text().splitlines(keepends=True))))
+    assert 0 == run_cli("summarize", "--run-dir", run_dir)[0]
+    assert [39, 38] == pl.read_parquet(run_dir / "summary.parquet")["id"].head(2).to_list()
+    run_cli("plot", "--run-dir", run_dir, "--no-png")
+    page = (run_dir / "maps" / "avg_probs-label_var.html").read_text(encoding="utf-8")
+    pairs = re.findall(r'\["(\d+)","第(\d+)个问题怎么做"', page)
+    assert 40 == len(pairs)
+    assert all(identity == text for identity, text in pairs)
 
 
 def test_output_says_where_the_map_goes(run_dir: Path, run_cli: Cli, tmp_path: Path) -> None:

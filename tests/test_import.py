@@ -62,6 +62,7 @@ def test_every_form_of_the_same_dynamics_gives_the_same_summary(tmp_path: Path, 
         run = tmp_path / f"run-{source}"
         assert 0 == run_cli("import", tmp_path / source, "--run-dir", run)[0]
         assert 0 == run_cli("summarize", "--run-dir", run)[0]
+        assert 0 == run_cli("plot", "--run-dir", run, "--no-png")[0]  # without texts
         found = pl.read_parquet(run / "summary.parquet").sort("id")
         for name in expected.columns:
             one, other = (frame[name].cast(pl.Float64).fill_null(-1).to_numpy() for frame in (expected, found))

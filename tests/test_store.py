@@ -105,6 +105,24 @@ def test_an_evaluation_may_be_in_several_files_in_any_order(tmp_path: Path, form
     assert "rank-1" in refusal(store.Run.open(tmp_path).evaluations)
 
 
+def test_texts_come_in_the_order_of_the_ids(tmp_path: Path) -> None:
+    run = write_run(tmp_path, examples_frame(5, 2), random_probs(5, 2, 1))
+    texts = run.texts(pl.Series([3, 0, 99]))
+    assert texts is not None
+    assert ["第3个问题怎么做", "第0个问题怎么做", ""] == texts["text_a"].to_list()
+    assert ["如何做第3个", "如何做第0个", ""] == texts["text_b"].to_list()
+
+
+def test_single_texts_and_no_texts_at_all(tmp_path: Path) -> None:
+    nothing = pl.lit(None, dtype=pl.String)
+    single = examples_frame(3, 2).with_columns(text_b=nothing)
+    texts = write_run(tmp_path / "single", single, random_probs(3, 2, 1)).texts(pl.Series([1, 2]))
+    assert texts is not None
+    assert [None, None] == texts["text_b"].to_list()
+    run = write_run(tmp_path / "none", single.with_columns(text_a=nothing), random_probs(3, 2, 1))
+    assert run.texts(pl.Series([1, 2])) is None
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 

@@ -94,9 +94,8 @@ def _in_order(places: pl.LazyFrame, evaluation: pl.LazyFrame, directory: Path, r
     files = []
     for number in range(-(-rows // block)):
         file = directory / f"{number:06d}.parquet"
-        pl.read_parquet(directory / "placed" / f"block={number}" / "*.parquet").sort("place").drop(
-            "place"
-        ).write_parquet(file)
+        records = pl.read_parquet(directory / "placed" / f"block={number}" / "*.parquet")
+        records.sort("place").drop("place").write_parquet(file, row_group_size=16_384)
         files.append(file)
     return pl.scan_parquet(files)
 
