@@ -154,6 +154,13 @@ def test_s_label_and_the_users_own_columns_come_through() -> None:
     assert ["网"] * 4 == summary["source"].to_list()
 
 
+def test_a_text_column_with_the_name_of_a_signal_is_refused() -> None:
+    frames = evaluation_frames(examples_frame(3, 2), random_probs(3, 2, 2))
+    named = {name: frame.with_columns(entropy=pl.lit("x")) for name, frame in frames.items()}
+    with pytest.raises(DatamapError, match="evaluation 0: the column entropy has the name of a signal; rename it"):
+        summarize(named)
+
+
 def test_string_ids_stay_strings() -> None:
     examples = examples_frame(3, 2).with_columns(id=pl.Series(["a", "b\tc", "7"]))
     summary = summarize(evaluation_frames(examples, random_probs(3, 2, 2)))

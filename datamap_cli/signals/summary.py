@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import polars as pl
 
+from datamap_cli.errors import DatamapError
 from datamap_cli.signals import alignment
 from datamap_cli.signals.record import FIELDS, REQUIRED
 from datamap_cli.signals.registry import SIGNALS
@@ -113,6 +114,9 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
     schemas = alignment.schemas(evaluations)
     n_classes = alignment.n_classes(evaluations)
     own = [name for name in schemas[0] if name not in FIELDS and all(name in schema for schema in schemas)]
+    taken = [name for name in own if not schemas[0][name].is_numeric() and name in {s.name for s in SIGNALS}]
+    if taken:
+        raise DatamapError(f"{next(iter(evaluations))}: the column {taken[0]} has the name of a signal; rename it")
     optional = ["s_label", *own] if "s_label" in schemas[0] else own
     wide, dynamics = side_by_side(
         [
