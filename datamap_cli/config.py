@@ -62,8 +62,14 @@ class TrainConfig(Section):
 
     epochs: Count = 5
     """Times the training data is gone through."""
+    max_steps: Count | None = None
+    """Stop after so many training steps, though the epochs are not over; the learning rate decays until there."""
     batch_size: Count = 32
-    """Examples per training step."""
+    """Examples a process takes at a time."""
+    gradient_accumulation: Count = 1
+    """Batches each process takes for one training step, for large steps in little memory."""
+    eval_batch_tokens: Count | None = None
+    """Padded tokens in a batch of an evaluation; null: 2,048 on a CPU, 32,768 on a GPU."""
     learning_rate: Annotated[float, Field(gt=0)] = 3.0e-5
     """Peak learning rate, reached at the end of the warm-up."""
     warmup_proportion: Fraction = 0.1
@@ -74,19 +80,31 @@ class TrainConfig(Section):
     """Seeds the weights, the order of the examples and dropout."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$")] = "auto"
     """auto, cpu, gpu or gpu:N."""
+    amp: Literal["none", "bf16", "fp16"] = "none"
+    """Mixed precision: bf16 and fp16 are faster and smaller on GPUs that have them."""
+    checkpoint_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """A checkpoint every so many steps; null: at the end of every epoch; 0: only when interrupted."""
 
 
 class SignalsConfig(Section):
     """What is collected while training."""
 
-    mode: Literal["evaluate"] = "evaluate"
-    """evaluate: a pass over the whole training data in evaluation mode."""
+    mode: Literal["evaluate", "online"] = "evaluate"
+    """evaluate: a pass over the whole training data; online: from the training itself, once an epoch, at no cost."""
+    probs: Literal["all", "label"] = "all"
+    """Probabilities kept per record: of all classes, or of the label and the runner-up only, for many classes."""
     per_epoch: Count = 1
     """Evaluations of the whole training data per epoch, the last one on the final weights."""
     every_steps: Count | None = None
     """An evaluation every so many steps, and one on the final weights, instead of per_epoch."""
     format: Literal["jsonl", "parquet"] = "jsonl"
     """Format of the signal files: jsonl can be read by eye, parquet is smaller and faster."""
+
+    @model_validator(mode="after")
+    def _online_once_an_epoch(self) -> SignalsConfig:
+        if self.mode == "online" and (self.per_epoch != 1 or self.every_steps is not None):
+            raise ValueError("mode: online collects once an epoch: per_epoch and every_steps are for mode: evaluate")
+        return self
 
 
 class SummarizeConfig(Section):
@@ -123,8 +141,28 @@ class PlotConfig(Section):
     """Draw only the examples forgotten at least so often, in classes of that count; -1: off."""
     use_l_times: Threshold = -1
     """The same for times learnt; only one of the two can be on."""
-    png: bool = True
-    """Draw the PNG beside the HTML; needs a Chromium or Chrome."""
+    where: str | None = None
+    """Draw only the rows for which this SQL expression over the summary's columns is true: avg_probs < 0.3."""
+    color_by: str | None = None
+    """Signal that colours the points, in place of the categories."""
+    shape_by: str | None = None
+    """Signal that gives the points their shapes, in place of the categories."""
+    max_points: Count = 300_000
+    """Up to so many examples every one is a point; above, a density layer of all lies under a choice of them."""
+    formats: list[Literal["png", "svg", "pdf"]] = ["png"]
+    """Pictures to draw beside the HTML; they need a Chromium or Chrome."""
+    width: Annotated[int, Field(ge=600, le=8000, strict=True)] = 1240
+    """Width of the pictures, in CSS pixels."""
+    height: Annotated[int, Field(ge=400, le=8000, strict=True)] = 860
+    """Height of the pictures, in CSS pixels."""
+    scale: Annotated[float, Field(gt=0, le=8)] = 2
+    """Pixels of the PNG for each CSS pixel."""
+    language: Literal["en", "zh"] = "en"
+    """Language of the map's words and of the page's interface."""
+    text_budget_mb: Annotated[float, Field(ge=0)] = 60
+    """Megabytes of the page that texts may take; beyond that texts are cut, points never."""
+    spreadsheet_safe: bool = True
+    """Put an apostrophe before texts that a spreadsheet would take for a formula, in tables saved from the page."""
 
     @model_validator(mode="after")
     def _one_count(self) -> PlotConfig:
@@ -189,6 +227,17 @@ def parse(tree: Mapping[str, Any], source: str) -> Config:
     if len(problems) == 1:
         raise DatamapError(f"{source}: {problems[0]}")
     raise DatamapError("\n".join([f"{source}: {len(problems)} problems", *(f"  {p}" for p in problems)]))
+
+
+def changes(before: Config, after: Config, sections: Sequence[str]) -> list[str]:
+    """The keys of these sections whose values differ, as `key: after (before)`."""
+    pairs = [(section, getattr(before, section), getattr(after, section)) for section in sections]
+    return [
+        f"{section}.{key}: {getattr(new, key)} ({getattr(old, key)})"
+        for section, old, new in pairs
+        for key in type(new).model_fields
+        if getattr(old, key) != getattr(new, key)
+    ]
 
 
 def _read_tree(path: Path) -> dict[str, Any]:
@@ -328,6 +377,8 @@ def _template_lines(values: Mapping[str, Any], schema: str | None) -> Iterator[s
 
 
 def _entry(key: str, value: Any) -> str:
+    if isinstance(value, list):
+        return f"{key}: {yaml.safe_dump(value, allow_unicode=True, default_flow_style=True).strip()}"
     return yaml.safe_dump({key: str(value) if isinstance(value, Path) else value}, allow_unicode=True).strip()
 
 

@@ -12,9 +12,10 @@ from importlib import metadata
 from typing import Literal
 
 import plotly.graph_objects as go
+import polars as pl
 
 from datamap_cli import plot
-from datamap_cli.config import ModelConfig
+from datamap_cli.config import ModelConfig, PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.train import environment, pretrained
 
@@ -52,9 +53,9 @@ def examine() -> Iterator[Check]:
     if all(check.state == "works" for check in paddle):  # what loads models by name comes with it
         yield _model()
     # the page is made by Python alone; of the PNG, the browser and its fonts are the parts that can be missing
-    sample = plot.DataMap(go.Figure(layout={"title": {"text": "数据地图"}}), "", 0, 0)
+    sample = plot.DataMap(go.Figure(layout={"title": {"text": "数据地图"}}), "", pl.DataFrame(), 0, 0, dense=False)
     try:
-        plot.image(sample)
+        list(plot.images([sample], PlotConfig()))
         yield Check("PNG", "works", "drawn by the browser of this machine")
     except DatamapError as error:
         yield Check("PNG", "missing", "cannot be drawn; the HTML can", str(error))
@@ -83,6 +84,15 @@ def _paddle() -> Iterator[Check]:
     yield Check("Paddle", "works", f"paddlepaddle {found['paddle']}, paddlenlp {found['paddlenlp']}")
     device = f"{found['gpus']} GPU" if found["gpus"] else "CPU"
     yield Check("device", "works", device)
+    yield Check("settings", "works", "; ".join(_settings()))
+
+
+def _settings() -> Iterator[str]:
+    """What training sets in its environment on this machine, and what it finds set."""
+    for by in ("datamap", "you"):
+        named = [f"{setting.name}={setting.value}" for setting in environment.settings() if setting.by == by]
+        if named:
+            yield f"set by {by}: {', '.join(named)}"
 
 
 _REINSTALL = "install the set that works together: pip install --force-reinstall 'datamap-cli[train]'"

@@ -40,7 +40,7 @@ _SCORES = ("probs", "logits")
 _PER_CLASS = ("probs_", "prob_", "logits_", "logit_")
 
 # follow from label and probs: never taken over from a source
-_DERIVED = ("pred_label", "correct", "loss", "label_probs")
+_DERIVED = ("pred_label", "correct", "loss", "label_probs", "runner_up", "runner_up_probs")
 
 # columns of which two or more make a table a summary, a row per example
 _SUMMARY = {"confidence", "variability", "correctness", "avg_probs", "label_var", "correct_ratio"}

@@ -18,9 +18,6 @@ from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 from datamap_cli.store import Origin, Run
 
-Floats = npt.NDArray[np.float64]
-
-
 _TAKEN = {*signals.FIELDS, *(signal.name for signal in signals.SIGNALS)}
 
 
@@ -35,6 +32,9 @@ class SignalRecorder:
     `examples` is a Polars frame, or what Polars makes one of (a dict of columns, a pandas frame), with the columns id,
     label (a class index, or a name of `classes`) and, for the map, text_a, text_b, s_label. Raises DatamapError for
     examples that do not fit, and for a run directory that holds a run, unless `overwrite`.
+
+    With `probs` "label", for many classes, records keep the probabilities of the label and of the runner-up only; the
+    signals that need all of them are then null.
     """
 
     def __init__(
@@ -45,20 +45,33 @@ class SignalRecorder:
         classes: Sequence[str],
         overwrite: bool = False,
         format: Literal["jsonl", "parquet"] = "parquet",
+        probs: signals.Kept = "all",
         config: Config | None = None,
         origin: Origin | None = None,
+        resume_at: int | None = None,
     ) -> None:
         self.format = format
+        self.probs = probs
         self.examples = _examples(examples, classes)
-        config = config or Config(run_dir=Path(run_dir), signals=configuration.SignalsConfig(format=format))
-        self.run = Run.create(
-            Path(run_dir),
-            examples=self.examples,
-            classes=classes,
-            config=configuration.dump(config),
-            origin=origin or Origin("recorder"),
-            overwrite=overwrite,
+        config = config or Config(
+            run_dir=Path(run_dir), signals=configuration.SignalsConfig(format=format, probs=probs)
         )
+        if resume_at is None:
+            self.run = Run.create(
+                Path(run_dir),
+                examples=self.examples,
+                classes=classes,
+                config=configuration.dump(config),
+                origin=origin or Origin("recorder"),
+                overwrite=overwrite,
+            )
+        else:
+            self.run = Run.open(Path(run_dir))
+            if not (self.run.info.classes == [*classes] and self.run.scan_examples().collect().equals(self.examples)):
+                raise DatamapError(
+                    f"{run_dir}: the run there has other examples or classes; give those it was begun with"
+                )
+            self.run.rewind(resume_at)
         self._labels = self.examples["label"].to_numpy()
         self._places: dict[Any, int] | None = None
         self._evaluation: _Evaluation | None = None
@@ -97,7 +110,8 @@ class SignalRecorder:
             probabilities = scores.clip(max=1)
             loss = signals.loss(probabilities, self._labels[rows])
         _refuse(evaluation.seen[rows], ids, f"step {step}: recorded twice")
-        evaluation.take(rows, probabilities, loss, {name: _array(values) for name, values in (extra or {}).items()})
+        fields = signals.fields(probabilities, self._labels[rows], loss, self.probs)
+        evaluation.take(rows, fields, {name: _array(values) for name, values in (extra or {}).items()})
 
     def finish_evaluation(
         self, *, epoch: float | None = None, train_loss: float | None = None, seconds: float | None = None
@@ -110,7 +124,7 @@ class SignalRecorder:
         if evaluation is None:
             raise DatamapError(f"{self.run.directory}: no evaluation to finish: nothing was recorded")
         _refuse(~evaluation.seen, self.examples["id"], f"step {evaluation.step}: the evaluation lacks")
-        records = signals.records(self.examples, evaluation.probs, evaluation.loss).with_columns(
+        records = signals.frame(self.examples, evaluation.fields).with_columns(
             pl.Series(name, values) for name, values in evaluation.extra.items()
         )
         accuracy = float(records["correct"].mean())  # type: ignore[arg-type]
@@ -151,15 +165,16 @@ class SignalRecorder:
             done = self.run.info.evaluations
             if done and step <= done[-1].step:
                 raise DatamapError(f"step {step}: the evaluation before was at step {done[-1].step}; steps go up")
-            self._evaluation = _Evaluation(step, self.examples.height, len(self.run.info.classes))
+            self._evaluation = _Evaluation(step, self.examples.height)
         elif self._evaluation.step != step:
             raise DatamapError(f"step {step}: the evaluation at step {self._evaluation.step} is not finished")
         return self._evaluation
 
     def _rows(self, ids: pl.Series, step: int) -> npt.NDArray[np.int64]:
         """The rows of the examples with these ids."""
-        if ids.equals(self.examples["id"]):
-            return np.arange(len(ids))
+        next_row = 0 if self._evaluation is None else int(self._evaluation.seen.sum())
+        if ids.equals(self.examples["id"].slice(next_row, len(ids))):  # in their order: no look-up
+            return np.arange(next_row, next_row + len(ids))
         if self._places is None:
             self._places = {identity: row for row, identity in enumerate(self.examples["id"])}
         rows = np.array([self._places.get(identity, -1) for identity in ids], dtype=np.int64)
@@ -172,16 +187,18 @@ class SignalRecorder:
 class _Evaluation:
     """What was recorded so far of one evaluation of N examples."""
 
-    def __init__(self, step: int, examples: int, classes: int) -> None:
+    def __init__(self, step: int, examples: int) -> None:
         self.step = step
         self.started = time.monotonic()
         self.seen = np.zeros(examples, dtype=bool)
-        self.probs = np.empty((examples, classes))
-        self.loss = np.empty(examples)
+        self.fields: dict[str, npt.NDArray[Any]] = {}
         self.extra: dict[str, npt.NDArray[Any]] = {}
 
     def take(
-        self, rows: npt.NDArray[np.int64], probs: Floats, loss: Floats, extra: Mapping[str, npt.NDArray[Any]]
+        self,
+        rows: npt.NDArray[np.int64],
+        fields: Mapping[str, npt.NDArray[Any]],
+        extra: Mapping[str, npt.NDArray[Any]],
     ) -> None:
         first = not self.seen.any()
         if not first and set(extra) != set(self.extra):
@@ -197,9 +214,11 @@ class _Evaluation:
                     len(self.seen), dtype=object if values.dtype.kind in "OUS" else values.dtype
                 )
             self.extra[name][rows] = values
+        for name, values in fields.items():
+            if first:
+                self.fields[name] = np.empty((len(self.seen), *values.shape[1:]), dtype=values.dtype)
+            self.fields[name][rows] = values
         self.seen[rows] = True
-        self.probs[rows] = probs
-        self.loss[rows] = loss
 
 
 def _examples(examples: Any, classes: Sequence[str]) -> pl.DataFrame:

@@ -29,6 +29,7 @@ from datamap_cli.errors import DatamapError
 # rows that are read at a time from each of many files
 _ROW_GROUP = 16_384
 _LARGE_JSONL = 10**9
+_DIGESTS = "sha256.json"
 
 _FIELD_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "label": pl.Int64,
@@ -37,6 +38,8 @@ _FIELD_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "loss": pl.Float64,
     "probs": pl.List(pl.Float64),
     "label_probs": pl.Float64,
+    "runner_up": pl.Int64,
+    "runner_up_probs": pl.Float64,
     "s_label": pl.Int64,
     "noisy_label": pl.Int64,
 }
@@ -104,6 +107,8 @@ class Run:
         "signals",
         "summary.tsv",
         "summary.parquet",
+        "suspects.tsv",
+        "suspects.json",
         "maps",
         "checkpoints",
     )
@@ -153,7 +158,7 @@ class Run:
                     path.unlink(missing_ok=True)
             (directory / "signals").mkdir(parents=True, exist_ok=True)
         _write_text(directory / "config.yaml", config)
-        with _replacing(directory / "examples.parquet") as partial:
+        with replacing(directory / "examples.parquet") as partial:
             examples.write_parquet(partial)
         run._write_info()
         return run
@@ -166,8 +171,24 @@ class Run:
         if not overwrite and any((directory / part).exists() for part in cls.PARTS):
             raise DatamapError(
                 f"run_dir: {directory} holds a run already; give another one with --run-dir, "
-                "or --overwrite to replace it"
+                "--resume to go on with it, or --overwrite to replace it"
             )
+
+    @classmethod
+    def begun(cls, directory: Path) -> bool:
+        """Whether a run is there to go on with.
+
+        If not, what a start that was cut off has left is removed. Raises DatamapError where other things are there.
+        """
+        if (directory / "run.json").exists():
+            return True
+        with _writing(directory):
+            for name in ("config.yaml", "examples.parquet"):
+                (directory / name).unlink(missing_ok=True)
+            with suppress(OSError):  # missing, or not empty
+                (directory / "signals").rmdir()
+        cls.refuse_existing(directory, overwrite=False)
+        return False
 
     @classmethod
     def open(cls, directory: Path) -> Run:
@@ -199,7 +220,7 @@ class Run:
     ) -> None:
         """Writes the signal records of the next evaluation and enters it in run.json."""
         path = self.directory / "signals" / f"step-{step:06d}.{format}"
-        with _replacing(path) as partial:
+        with replacing(path) as partial:
             if format == "jsonl":
                 records.write_ndjson(partial)
             else:
@@ -218,13 +239,61 @@ class Run:
         self._write_info()
 
     def finish(self, save_model: Callable[[Path], None] | None = None) -> None:
-        """Keeps the trained model, if there is one, and marks the run as finished."""
+        """Keeps the trained model, if there is one, marks the run as finished, and drops the checkpoints before it."""
         if save_model is not None:
-            with _replacing(self.directory / "checkpoints" / "final") as partial:
-                partial.mkdir(parents=True)
-                save_model(partial)
+            self._write_checkpoint("final", save_model)
         self.info = replace(self.info, finished=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         self._write_info()
+        for path in self._checkpoints():
+            _remove(path)
+
+    # ------------------------------------------------------------------------------- checkpoints
+
+    def write_checkpoint(self, step: int, save: Callable[[Path], None]) -> Path:
+        """Keeps what `save` writes of the training after `step` steps; of those before only the newest stays."""
+        path = self._write_checkpoint(f"step-{step:06d}", save)
+        for older in self._checkpoints()[:-2]:
+            _remove(older)
+        return path
+
+    def checkpoint(self) -> tuple[int, Path | None, list[str]]:
+        """The newest checkpoint that is whole: its step, its directory, and a line on each newer one that is not.
+
+        Step 0 and None where there is none.
+        """
+        damaged: list[str] = []
+        for path in reversed(self._checkpoints()):
+            fault = _damage(path)
+            if fault is None:
+                return int(path.name.removeprefix("step-")), path, damaged
+            damaged.append(f"{path}: damaged ({fault}); the one before is used")
+        return 0, None, damaged
+
+    def rewind(self, step: int) -> None:
+        """Takes back what was recorded from `step` on: a training that goes on from there records it anew."""
+        kept = [entry for entry in self.info.evaluations if entry.step < step]
+        with _writing(self.directory):
+            for path in (*self.directory.glob(".*.partial"), *self.directory.glob("*/.*.partial")):
+                _remove(path)
+        taken_back = self.info.evaluations[len(kept) :]
+        self.info = replace(self.info, evaluations=kept, finished=None)
+        self._write_info()  # before the files go: what run.json names is there
+        with _writing(self.directory):
+            for name in (file for entry in taken_back for file in entry.files):
+                _remove(self.directory / name)
+
+    def _write_checkpoint(self, name: str, save: Callable[[Path], None]) -> Path:
+        path = self.directory / "checkpoints" / name
+        with replacing(path) as partial:
+            partial.mkdir(parents=True)
+            save(partial)
+            digests = {file.relative_to(partial).as_posix(): sha256(file) for file in _files(partial)}
+            (partial / _DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+        return path
+
+    def _checkpoints(self) -> list[Path]:
+        """Those of the training before its end, the oldest first."""
+        return sorted(self.directory.glob("checkpoints/step-*"), key=lambda path: (len(path.name), path.name))
 
     def _write_info(self) -> None:
         _write_text(self.directory / "run.json", json.dumps(asdict(self.info), ensure_ascii=False, indent=1) + "\n")
@@ -271,7 +340,7 @@ class Run:
     def write_summary(self, summary: pl.LazyFrame) -> list[Path]:
         """Runs the query of the summary into summary.tsv and summary.parquet, in one pass; returns their paths."""
         paths = [self.directory / "summary.tsv", self.directory / "summary.parquet"]
-        with _replacing(paths[0]) as tsv, _replacing(paths[1]) as parquet:
+        with replacing(paths[0]) as tsv, replacing(paths[1]) as parquet:
             sinks = [summary.sink_csv(tsv, separator="\t", lazy=True), summary.sink_parquet(parquet, lazy=True)]
             pl.collect_all(sinks, engine="streaming")
         return paths
@@ -295,6 +364,11 @@ class Run:
             parts.append(f"{plot.criterion}-{plot.threshold:g}")
         parts += [f"f_times-{plot.use_f_times}"] if plot.use_f_times >= 0 else []
         parts += [f"l_times-{plot.use_l_times}"] if plot.use_l_times >= 0 else []
+        parts += [f"color-{plot.color_by}"] if plot.color_by is not None else []
+        parts += [f"shape-{plot.shape_by}"] if plot.shape_by is not None else []
+        if plot.where is not None:  # any length: a digest tells those apart whose beginnings are alike
+            digest = hashlib.sha256(plot.where.encode()).hexdigest()[:8]
+            parts.append(f"where-{re.sub(r'[^A-Za-z0-9_.]+', '-', plot.where)[:40].strip('-')}-{digest}")
         return map_files(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
 
 
@@ -354,9 +428,7 @@ def sha256(path: Path) -> str | None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all, with the directories above it."""
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as partial:
+    with replacing(path) as partial:
         partial.write_bytes(content)
 
 
@@ -422,11 +494,12 @@ def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A place beside `path` to write a file or directory to, which takes its place once it is whole."""
     partial = path.with_name(f".{path.name}.partial")
     with _writing(path):
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             _remove(partial)
             yield partial
             _sync(partial)
@@ -457,10 +530,25 @@ def _reason(error: OSError) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Forces a file's bytes to disk, lest a power cut leave a renamed file empty."""
-    if path.is_file():
-        with path.open("rb+") as file:
+    """Forces a file's bytes, or those of all files in a directory, to disk, lest a power cut leave them empty."""
+    for part in _files(path) if path.is_dir() else [path]:
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None: each file is compared with what was written."""
+    try:
+        digests = json.loads((checkpoint / _DIGESTS).read_bytes())
+        return next(
+            (f"{name} is not as written" for name in digests if sha256(checkpoint / name) != digests[name]), None
+        )
+    except (OSError, ValueError, AttributeError):
+        return f"{_DIGESTS} cannot be read"
 
 
 def _remove(path: Path) -> None:

@@ -4,21 +4,26 @@ A new signal is one entry in `registry.SIGNALS`; the summary, the axes, `datamap
 all read it.
 """
 
-from datamap_cli.signals.record import FIELDS, loss, probabilities, records
+from datamap_cli.signals.record import FIELDS, Kept, fields, frame, loss, probabilities, records
 from datamap_cli.signals.registry import REGIONS, SIGNALS, Signal, region
 from datamap_cli.signals.summary import Options, summarize, summarize_block, write_summary
+from datamap_cli.signals.trajectories import trajectories
 
 __all__ = [
     "FIELDS",
     "REGIONS",
     "SIGNALS",
+    "Kept",
     "Options",
     "Signal",
+    "fields",
+    "frame",
     "loss",
     "probabilities",
     "records",
     "region",
     "summarize",
     "summarize_block",
+    "trajectories",
     "write_summary",
 ]

@@ -9,28 +9,40 @@ from typing import Literal
 import polars as pl
 
 from datamap_cli.errors import DatamapError
-from datamap_cli.signals.record import REQUIRED
+from datamap_cli.signals.record import has_all_probs, required
 
 
 def schemas(evaluations: Mapping[str, pl.LazyFrame]) -> list[pl.Schema]:
-    """The columns of every evaluation; raises where one lacks a required column or has it in another type."""
-    found = []
+    """The columns of every evaluation.
+
+    Raises where one lacks a required column, has it in another type, or lacks the probabilities that others have.
+    """
+    found: list[pl.Schema] = []
     for name, evaluation in evaluations.items():
         try:
             schema = evaluation.collect_schema()
         except pl.exceptions.PolarsError as error:
             raise DatamapError(f"{name}: cannot be read as signal records: {_first_line(error)}") from None
-        missing = [column for column in REQUIRED if column not in schema]
+        needed = required(all_probs=has_all_probs(schema))
+        missing = [column for column in needed if column not in schema]
         if missing:
-            raise DatamapError(f"{name}: no field {', '.join(missing)}; every record needs {', '.join(REQUIRED)}")
+            raise DatamapError(f"{name}: no field {', '.join(missing)}; every record needs {', '.join(needed)}")
         found.append(schema)
         if schema["id"] != found[0]["id"]:
             raise DatamapError(f"{name}: ids of type {schema['id']}, but {found[0]['id']} in the first evaluation")
+        if has_all_probs(schema) != has_all_probs(found[0]):
+            here, there = ("", "no ") if has_all_probs(schema) else ("no ", "")
+            raise DatamapError(
+                f"{name}: records with {here}probs, but with {there}probs in the first evaluation; "
+                "`signals.probs` must be the same throughout a run"
+            )
     return found
 
 
-def n_classes(evaluations: Mapping[str, pl.LazyFrame]) -> int:
-    """C, from the first record there is."""
+def n_classes(evaluations: Mapping[str, pl.LazyFrame]) -> int | None:
+    """C, from the first record there is; None where records have the label's probability and the runner-up's only."""
+    if not has_all_probs(next(iter(evaluations.values())).collect_schema()):
+        return None
     for name, evaluation in evaluations.items():
         try:
             head = evaluation.select("probs").drop_nulls().head(1).collect()
@@ -103,16 +115,21 @@ def _in_order(places: pl.LazyFrame, evaluation: pl.LazyFrame, directory: Path, r
 # ------------------------------------------------------------------------------------------ diagnosis
 
 
-def _examined(name: str, evaluation: pl.LazyFrame, classes: int) -> pl.DataFrame:
+def _examined(name: str, evaluation: pl.LazyFrame, classes: int | None) -> pl.DataFrame:
     """id and label of every record; raises DatamapError for records that are not whole and ids that are doubled."""
-    probs = pl.col("probs")
-    width = probs.list.len() if isinstance(evaluation.collect_schema()["probs"], pl.List) else probs.arr.len()
+    needed = required(all_probs=classes is not None)
     faults = {
-        "without a value": pl.any_horizontal(pl.col(column).is_null() for column in REQUIRED),
+        "without a value": pl.any_horizontal(pl.col(column).is_null() for column in needed),
         "with label_probs outside 0 to 1": ~pl.col("label_probs").is_between(0, 1),
-        f"with a label outside 0 to {classes - 1}": ~pl.col("label").is_between(0, classes - 1),
-        f"without {classes} probs": width != classes,
     }
+    if classes is None:
+        faults["with runner_up_probs outside 0 to 1"] = ~pl.col("runner_up_probs").is_between(0, 1)
+        faults["with a label below 0"] = pl.col("label") < 0
+    else:
+        probs = pl.col("probs")
+        width = probs.list.len() if isinstance(evaluation.collect_schema()["probs"], pl.List) else probs.arr.len()
+        faults[f"with a label outside 0 to {classes - 1}"] = ~pl.col("label").is_between(0, classes - 1)
+        faults[f"without {classes} probs"] = width != classes
     try:
         frame = evaluation.select(
             "id", "label", *(fault.fill_null(False).alias(what) for what, fault in faults.items())

@@ -26,6 +26,9 @@ class Signal:
     suspicious: Literal["low", "high"] | None
     """The end of the range where mislabelled examples gather; None where neither end is."""
     source: str
+    dtype: type[pl.DataType] = pl.Float64
+    all_probs: bool = False
+    """Whether it needs all probabilities; null where records have only the label's and the runner-up's."""
 
 
 def _count(terms: Sequence[pl.Expr]) -> pl.Expr:
@@ -65,6 +68,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T",
         "low",
         _TUTORIAL,
+        dtype=pl.Int64,
     ),
     Signal(
         "correct_ratio",
@@ -106,6 +110,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T/2",
         "high",
         "Toneva 2019; " + _TUTORIAL,
+        dtype=pl.Int64,
     ),
     Signal(
         "learnt_times",
@@ -114,6 +119,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T/2",
         "high",
         "Toneva 2019; " + _TUTORIAL,
+        dtype=pl.Int64,
     ),
     Signal(
         "first_forget",
@@ -122,6 +128,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         None,
         _TUTORIAL,
+        dtype=pl.Int64,
     ),
     Signal(
         "first_learn",
@@ -130,6 +137,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         None,
         _TUTORIAL,
+        dtype=pl.Int64,
     ),
     # further
     Signal(
@@ -139,6 +147,7 @@ SIGNALS: tuple[Signal, ...] = (
         "false, true",
         "high",
         "Toneva 2019",
+        dtype=pl.Boolean,
     ),
     Signal(
         "variability",
@@ -179,6 +188,7 @@ SIGNALS: tuple[Signal, ...] = (
         "−∞ … ∞",
         "low",
         "datamap",
+        all_probs=True,
     ),
     Signal(
         "el2n",
@@ -188,6 +198,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … √2",
         "high",
         "Paul 2021",
+        all_probs=True,
     ),
     Signal(
         "avg_loss",
@@ -212,6 +223,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … log C",
         None,
         "Shannon 1948",
+        all_probs=True,
     ),
     Signal(
         "mutual_information",
@@ -220,6 +232,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … log C",
         None,
         "Houlsby 2011 (BALD)",
+        all_probs=True,
     ),
     Signal(
         "learnt_for_good",
@@ -228,6 +241,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         "high",
         "Toneva 2019",
+        dtype=pl.Int64,
     ),
     Signal(
         "pred_label",
@@ -236,6 +250,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … C−1",
         None,
         "arg-max",
+        dtype=pl.Int64,
     ),
     Signal(
         "pred_flips",
@@ -244,6 +259,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         "high",
         "datamap",
+        dtype=pl.Int64,
     ),
     Signal(
         "suggested_label",
@@ -252,6 +268,8 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … C−1",
         None,
         "arg-max",
+        dtype=pl.Int64,
+        all_probs=True,
     ),
 )
 

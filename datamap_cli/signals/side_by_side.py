@@ -68,19 +68,19 @@ class SideBySide:
     """p_t, probability of the given label."""
     log_label_probs: list[pl.Expr]
     log_other_probs: list[pl.Expr]
-    """log of the largest probability of another class."""
+    """log of the largest probability of another class, the runner-up's."""
     correct: list[pl.Expr]
     """c_t, whether the prediction was right."""
     pred_label: list[pl.Expr]
     """Predicted class."""
-    probs: list[pl.Expr]
-    """Probabilities of all C classes, arrays."""
-    one_hot: pl.Expr
-    """1 at the label, 0 elsewhere, arrays of C."""
     times: pl.Expr
     """T, or the number of evaluations an example is in."""
     avg_probs: pl.Expr
     label_var: pl.Expr
+    probs: list[pl.Expr]
+    """Probabilities of all C classes, arrays; this and the next three only where records have them."""
+    one_hot: pl.Expr
+    """1 at the label, 0 elsewhere, arrays of C."""
     mean_probs: pl.Expr
     """Mean of probs over the evaluations, arrays of C."""
     avg_entropy: pl.Expr
@@ -109,9 +109,12 @@ class SideBySide:
 
 
 def side_by_side(
-    evaluations: Sequence[pl.LazyFrame], n_classes: int, *, complete: bool, el2n_evaluations: int
+    evaluations: Sequence[pl.LazyFrame], n_classes: int | None, *, complete: bool, el2n_evaluations: int
 ) -> tuple[pl.LazyFrame, SideBySide]:
-    """One wide frame of T evaluations of the same rows, and the expressions over it."""
+    """One wide frame of T evaluations of the same rows, and the expressions over it.
+
+    `n_classes` is None where the records do not have the probabilities of all classes, but of the runner-up.
+    """
     each = range(len(evaluations))
 
     def at_each(name: str) -> list[pl.Expr]:
@@ -121,20 +124,23 @@ def side_by_side(
         [evaluation.rename(lambda name, t=t: f"{name}@{t}") for t, evaluation in enumerate(evaluations)],  # type: ignore[misc]
         how="horizontal",
     )
-    label = pl.col("label@0") if complete else pl.coalesce(*at_each("label"))
-    nothing = pl.lit(pl.Series([[0.0] * n_classes], dtype=pl.Array(pl.Float64, n_classes))).first()
-    one_hot = pl.concat_arr([(label == k).cast(pl.Float64) for k in range(n_classes)])
-    wide = wide.with_columns(one_hot=one_hot, times=_times(at_each("label_probs")))
+    wide = wide.with_columns(times=_times(at_each("label_probs")))
+    others = at_each("runner_up_probs")
+    of_all_probs: dict[str, pl.Expr] = {}
+    if n_classes is not None:
+        label = pl.col("label@0") if complete else pl.coalesce(*at_each("label"))
+        nothing = pl.lit(pl.Series([[0.0] * n_classes], dtype=pl.Array(pl.Float64, n_classes))).first()
+        wide = wide.with_columns(one_hot=pl.concat_arr([(label == k).cast(pl.Float64) for k in range(n_classes)]))
+        others = [largest_other(probs, pl.col("one_hot")) for probs in at_each("probs")]
+        of_all_probs = {f"entropy@{t}": entropy(probs) for t, probs in enumerate(at_each("probs"))}
+        of_all_probs["mean_probs"] = total(
+            probs if complete else probs.fill_null(nothing) for probs in at_each("probs")
+        ) / pl.col("times")
     wide = wide.with_columns(
         *(log(p).alias(f"log_label_probs@{t}") for t, p in enumerate(at_each("label_probs"))),
-        *(
-            log(largest_other(probs, pl.col("one_hot"))).alias(f"log_other_probs@{t}")
-            for t, probs in enumerate(at_each("probs"))
-        ),
-        *(entropy(probs).alias(f"entropy@{t}") for t, probs in enumerate(at_each("probs"))),
-        mean_probs=total(probs if complete else probs.fill_null(nothing) for probs in at_each("probs"))
-        / pl.col("times"),
+        *(log(p).alias(f"log_other_probs@{t}") for t, p in enumerate(others)),
         avg_probs=total(p if complete else p.fill_null(0) for p in at_each("label_probs")) / pl.col("times"),
+        **of_all_probs,
     )
     dynamics = SideBySide(
         label_probs=at_each("label_probs"),
@@ -142,11 +148,11 @@ def side_by_side(
         log_other_probs=at_each("log_other_probs"),
         correct=at_each("correct"),
         pred_label=at_each("pred_label"),
-        probs=at_each("probs"),
-        one_hot=pl.col("one_hot"),
         times=pl.col("times"),
         avg_probs=pl.col("avg_probs"),
         label_var=pl.col("label_var"),
+        probs=at_each("probs"),
+        one_hot=pl.col("one_hot"),
         mean_probs=pl.col("mean_probs"),
         avg_entropy=pl.col("avg_entropy"),
         complete=complete,
@@ -155,5 +161,5 @@ def side_by_side(
     return wide.with_columns(
         # ddof 0: the tutorial uses np.var
         label_var=dynamics.mean([(p - pl.col("avg_probs")) ** 2 for p in dynamics.label_probs]),
-        avg_entropy=dynamics.mean(at_each("entropy")),
+        **({"avg_entropy": dynamics.mean(at_each("entropy"))} if n_classes is not None else {}),
     ), dynamics

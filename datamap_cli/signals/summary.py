@@ -12,8 +12,8 @@ import polars as pl
 
 from datamap_cli.errors import DatamapError
 from datamap_cli.signals import alignment
-from datamap_cli.signals.record import FIELDS, REQUIRED
-from datamap_cli.signals.registry import SIGNALS
+from datamap_cli.signals.record import FIELDS, required
+from datamap_cli.signals.registry import SIGNALS, Signal
 from datamap_cli.signals.side_by_side import SideBySide, side_by_side
 
 T = TypeVar("T")
@@ -104,7 +104,8 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
 
     `evaluations` are lazy frames by the name that messages call them. Columns of the result: id, label, s_label (0
     where there is none), the signals of `SIGNALS`; then of the user's own columns the numeric ones as `avg_…` and
-    `last_…`, the others as they are, with their last value.
+    `last_…`, the others as they are, with their last value. Signals that need all probabilities are null where the
+    records have only the label's and the runner-up's.
 
     Records that are not whole, or of other examples than those beside them, fail the query with NotWholeError
     or a PolarsError while it runs.
@@ -121,7 +122,7 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
     wide, dynamics = side_by_side(
         [
             evaluation.with_columns(_arrays(schema, n_classes)).select(
-                *REQUIRED, *(name for name in optional if name in schema)
+                *required(all_probs=n_classes is not None), *(name for name in optional if name in schema)
             )
             for evaluation, schema in zip(evaluations.values(), schemas, strict=True)
         ],
@@ -139,7 +140,7 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
         known("id").alias("id"),
         known("label").cast(pl.Int64).alias("label"),
         s_label.cast(pl.Int64).alias("s_label"),
-        *(signal.expression(dynamics).alias(signal.name) for signal in SIGNALS),
+        *(_signal(signal, dynamics, all_probs=n_classes is not None).alias(signal.name) for signal in SIGNALS),
         *(
             expression
             for name in own
@@ -160,19 +161,28 @@ def _refuse_unwhole(summary: pl.DataFrame) -> pl.DataFrame:
     return summary.drop("whole")
 
 
-def _arrays(schema: pl.Schema, n_classes: int) -> list[pl.Expr]:
+def _signal(signal: Signal, dynamics: SideBySide, *, all_probs: bool) -> pl.Expr:
+    if signal.all_probs and not all_probs:
+        return pl.lit(None, dtype=signal.dtype)
+    return signal.expression(dynamics)
+
+
+def _arrays(schema: pl.Schema, n_classes: int | None) -> list[pl.Expr]:
     """probs as arrays of one width, whose arithmetic runs over flat values."""
-    return [pl.col("probs").list.to_array(n_classes)] if isinstance(schema["probs"], pl.List) else []
+    if n_classes is None or not isinstance(schema["probs"], pl.List):
+        return []
+    return [pl.col("probs").list.to_array(n_classes)]
 
 
-def _is_whole(t: int, n_classes: int, *, incomplete: bool) -> pl.Expr:
+def _is_whole(t: int, n_classes: int | None, *, incomplete: bool) -> pl.Expr:
     """Whether a row's record of evaluation t is complete and of the same example as that of evaluation 0."""
     whole = pl.all_horizontal(
         pl.col(f"id@{t}").eq_missing(pl.col("id@0")),
         pl.col(f"label@{t}").eq_missing(pl.col("label@0")),
-        *(pl.col(f"{name}@{t}").is_not_null() for name in REQUIRED),
+        *(pl.col(f"{name}@{t}").is_not_null() for name in required(all_probs=n_classes is not None)),
         pl.col(f"label_probs@{t}").is_between(0, 1),
-        pl.col(f"label@{t}").is_between(0, n_classes - 1),
+        pl.col(f"label@{t}") >= 0,
+        pl.col(f"runner_up_probs@{t}").is_between(0, 1) if n_classes is None else pl.col(f"label@{t}") < n_classes,
     ).fill_null(False)
     # rows that were put beside each other by id are whole or null
     return pl.lit(True) if incomplete else whole

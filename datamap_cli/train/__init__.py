@@ -5,29 +5,70 @@ Importing this package is cheap; Paddle is loaded by `run`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamap_cli.config import Config
 from datamap_cli.train import environment, pretrained
-from datamap_cli.train.events import Evaluation, EvaluationProgress, Event, Started, Step, Trained
+from datamap_cli.train.events import (
+    Checkpoint,
+    Diverged,
+    Evaluation,
+    EvaluationProgress,
+    Event,
+    Started,
+    Step,
+    Stopped,
+    Trained,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Evaluation", "EvaluationProgress", "Event", "Started", "Step", "Trained", "run"]
+__all__ = [
+    "Checkpoint",
+    "Diverged",
+    "Evaluation",
+    "EvaluationProgress",
+    "Event",
+    "Started",
+    "Step",
+    "Stopped",
+    "Trained",
+    "leads",
+    "run",
+]
 
 
-def run(config: Config, examples: pl.DataFrame, classes: list[str]) -> Iterator[Event]:
+def leads() -> bool:
+    """Whether this process is the one that stores and talks, of those that Paddle's launcher started, if it did."""
+    return os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
+
+
+def run(
+    config: Config,
+    examples: pl.DataFrame,
+    classes: list[str],
+    *,
+    checkpoint: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
     """Trains `config.model` on `examples` and yields what happens, the evaluations among it.
 
     `examples` has id, text_a, text_b (null throughout for single texts) and label (index into `classes`).
-    Raises DatamapError: Paddle missing, a model that cannot be had, a device that is not there, more
-    evaluations than steps, a loss that is no longer finite.
+    `checkpoint` is a directory that a `Checkpoint` was saved to: the training goes on from there, and yields what it
+    would have yielded without a break. When `stop()` turns true, it ends after the step with a checkpoint. Where
+    several processes train together, each runs this, and only the one that `leads` is to store. Raises DatamapError:
+    Paddle missing, a model that cannot be had, a device that is not there, more evaluations than steps; Diverged
+    where the loss is no longer finite.
     """
     environment.require_paddle()
     pretrained.check(config.model.name)
+    started = time.perf_counter()
     environment.load_paddle()
     from datamap_cli.train import loop  # only now: it imports paddle
 
-    yield from loop.train(config, examples, classes)
+    yield from loop.train(config, examples, classes, checkpoint, stop, loading=time.perf_counter() - started)

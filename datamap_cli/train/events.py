@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+from datamap_cli.errors import DatamapError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +20,14 @@ class Started:
 
     device: str
     """cpu or gpu:N."""
+    processes: int
+    """Number of processes that train together."""
     model: str
     """The configured name and the class behind it."""
     parameters: int
     """Number of trainable parameters."""
+    step: int
+    """Steps done already: those of the checkpoint that the training goes on from, else 0."""
     steps: int
     steps_per_epoch: int
     evaluations: int
@@ -38,11 +44,21 @@ class Step:
     epoch: int
     """The epoch the step belongs to, 0-based."""
     loss: float
-    """Mean loss of the batch, nats."""
+    """Mean loss of the step's examples, nats."""
     accuracy: float
     """Share of the training examples predicted right, with dropout, since the last evaluation."""
     learning_rate: float
     """The rate the step was taken with."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that the training needs to go on from here can be saved now; an evaluation that is due comes after."""
+
+    step: int
+    """Steps done."""
+    save: Callable[[Path], None]
+    """Writes it to a directory that `run` can go on from."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +84,17 @@ class Evaluation:
     accuracy: float
     """Over all training examples."""
     seconds: float
-    """Duration of the pass."""
-    logits: NDArray[np.float64]
+    """Duration of the pass; 0 where the logits are those of the training itself."""
+    logits: NDArray[np.float32]
     """(N, C)."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The training stopped because it was asked to; comes last, after a checkpoint."""
+
+    step: int
+    """Steps done."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +103,12 @@ class Trained:
 
     save: Callable[[Path], None]
     """Writes weights, configuration and tokenizer to a directory that `model.name` can name."""
+    seconds: Mapping[str, float]
+    """Duration of each phase, in the order they began."""
 
 
-Event: TypeAlias = Started | Step | EvaluationProgress | Evaluation | Trained
+class Diverged(DatamapError):
+    """The loss or the model's output is no longer finite."""
+
+
+Event: TypeAlias = Started | Step | Checkpoint | EvaluationProgress | Evaluation | Stopped | Trained

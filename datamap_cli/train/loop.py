@@ -1,12 +1,16 @@
-"""The training loop: steps, and between them a pass over all examples."""
+"""The training loop: steps, between them checkpoints and the evaluations of all examples."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import os
 import random
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,125 +22,361 @@ from paddlenlp.transformers import LinearDecayWithWarmup
 
 from datamap_cli.config import Config, SignalsConfig, TrainConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.train.batches import Tokens, evaluation_batches, tokenize, training_batches
-from datamap_cli.train.events import Evaluation, EvaluationProgress, Event, Started, Step, Trained
+from datamap_cli.train import checkpoint as checkpoints
+from datamap_cli.train.batches import Tokens, evaluation_batches, tokenize
+from datamap_cli.train.checkpoint import Progress
+from datamap_cli.train.events import (
+    Checkpoint,
+    Diverged,
+    Evaluation,
+    EvaluationProgress,
+    Event,
+    Started,
+    Step,
+    Stopped,
+    Trained,
+)
 from datamap_cli.train.model import Classifier, build
+from datamap_cli.train.processes import Processes, connect
 
 # padded tokens in a batch of an evaluation: larger ones are no faster on a CPU
 TOKENS_ON_CPU = 2_048
 TOKENS_ON_GPU = 32_768
 
+_AMP_TYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
-def train(config: Config, examples: pl.DataFrame, classes: list[str]) -> Iterator[Event]:
-    """What `datamap_cli.train.run` documents; Paddle is imported by now."""
+Logits = NDArray[np.float32]
+
+
+def train(
+    config: Config,
+    examples: pl.DataFrame,
+    classes: list[str],
+    checkpoint: Path | None,
+    stop: Callable[[], bool],
+    *,
+    loading: float,
+) -> Iterator[Event]:
+    """What `datamap_cli.train.run` documents; Paddle is imported by now, which took `loading` seconds."""
+    phases = Phases({"loading Paddle": loading})
+    device = _select_device(config.train)
+    processes = connect()
     labels = examples["label"].to_numpy()
-    text_a = examples["text_a"].to_list()
-    text_b = None if examples["text_b"].null_count() else examples["text_b"].to_list()
-    steps_per_epoch = -(-len(labels) // config.train.batch_size)
-    steps = steps_per_epoch * config.train.epochs
-    evaluate_after = evaluation_steps(config.signals, steps_per_epoch, config.train.epochs)
+    plan = Plan.of(config, len(labels), processes.count)
+    text_a, text_b = examples["text_a"], None if examples["text_b"].null_count() else examples["text_b"]
 
-    device = _select_device(config.train.device)
     _seed(config.train.seed)
-    classifier = build(config.model, len(classes), [*text_a, *(text_b or ())])
-    tokens = tokenize(classifier.tokenizer, text_a, text_b, config.model.max_seq_len)
-    _check_token_ids(config.model.name, classifier, tokens)
-    optimizer, schedule = _optimizer(config.train, classifier.model, steps)
+    with phases("building the model"):
+        classifier = build(config.model, len(classes), [text_a] if text_b is None else [text_a, text_b])
+    with phases("tokenizing"):
+        tokens = tokenize(classifier.tokenizer, text_a, text_b, config.model.max_seq_len)
+        _check_token_ids(config.model.name, classifier, tokens)
+    trainer = Trainer.of(config.train, classifier, tokens, labels, len(classes), processes, plan.steps)
+    online = np.zeros((len(labels), len(classes)), np.float32) if config.signals.mode == "online" else None
+    progress = Progress(step=0, steps=plan.steps)
+    if checkpoint is not None:
+        with phases("loading the checkpoint"):
+            progress, online = checkpoints.load(
+                checkpoint, plan.steps, classifier.model, trainer.optimizer, trainer.scaler
+            )
+            if online is not None and processes.rank > 0:
+                online[:] = 0  # those so far are counted once
     yield Started(
         device=device,
+        processes=processes.count,
         model=f"{config.model.name} ({type(classifier.model).__name__})",
         parameters=sum(int(parameter.size) for parameter in classifier.model.parameters()),
-        steps=steps,
-        steps_per_epoch=steps_per_epoch,
-        evaluations=len(evaluate_after),
-        notes=[*classifier.notes, *_truncation_note(tokens, config.model.max_seq_len)],
+        step=progress.step,
+        steps=plan.steps,
+        steps_per_epoch=plan.steps_per_epoch,
+        evaluations=len(plan.evaluate_after),
+        notes=[
+            *classifier.notes,
+            *_truncation_note(tokens, config.model.max_seq_len),
+            *_cut_epoch_note(config, plan),
+        ],
     )
 
-    step = evaluation = 0
-    losses: list[float] = []  # since the last evaluation, as are the other two
-    right = seen = 0
-    classifier.model.train()
-    for epoch in range(config.train.epochs):
-        for batch in training_batches(len(labels), config.train.batch_size, config.train.seed, epoch):
-            rate = float(optimizer.get_lr())
-            logits = classifier.logits(tokens, batch)
-            loss = cross_entropy(logits, paddle.to_tensor(labels[batch]))
-            losses.append(float(loss))
-            if not math.isfinite(losses[-1]):
-                raise _diverged(f"step {step + 1}: the loss is {losses[-1]}", examples["id"].gather(batch))
-            loss.backward()
-            optimizer.step()
-            optimizer.clear_grad()
-            schedule.step()
-            step += 1
-            right += int((logits.numpy().argmax(axis=1) == labels[batch]).sum())
-            seen += len(batch)
-            yield Step(step, epoch, losses[-1], right / seen, rate)
-            if step in evaluate_after:
-                started = time.perf_counter()
-                outputs = yield from evaluate(classifier, tokens, TOKENS_ON_CPU if device == "cpu" else TOKENS_ON_GPU)
-                bad = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
+    budget = config.train.eval_batch_tokens or (TOKENS_ON_CPU if device == "cpu" else TOKENS_ON_GPU)
+    while True:
+        stopping = False
+        # a checkpoint is saved before the evaluation that is due with it: a training that goes on begins with that
+        if progress.step in plan.evaluate_after:
+            started = time.perf_counter()
+            if online is None:
+                with phases("evaluations"):
+                    logits = yield from trainer.evaluate(budget, stop)
+            else:
+                logits = processes.total(online)
+            if logits is None:
+                stopping = True
+            else:
+                bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
                 if len(bad):
-                    what = f"evaluation after step {step}: the model's output is not finite"
+                    what = f"evaluation after step {progress.step}: the model's output is not finite"
                     raise _diverged(what, examples["id"].gather(bad))
-                yield Evaluation(
-                    evaluation=evaluation,
-                    step=step,
-                    epoch=step / steps_per_epoch,
-                    train_loss=float(np.mean(losses)),
-                    accuracy=float((outputs.argmax(axis=1) == labels).mean()),
-                    seconds=time.perf_counter() - started,
-                    logits=outputs,
-                )
-                evaluation += 1
-                losses, right, seen = [], 0, 0
-    yield Trained(classifier.save)
+                with phases("writing signals"):
+                    yield Evaluation(
+                        evaluation=plan.evaluate_after.index(progress.step),
+                        step=progress.step,
+                        epoch=progress.step / plan.steps_per_epoch,
+                        train_loss=progress.loss / progress.losses,
+                        accuracy=float((logits.argmax(axis=1) == labels).mean()),
+                        seconds=time.perf_counter() - started if online is None else 0.0,
+                        logits=logits,
+                    )
+                progress.loss, progress.losses, progress.right, progress.seen = 0.0, 0, 0, 0
+                if online is not None:
+                    online[:] = 0
+        if not stopping:
+            if progress.step == plan.steps:
+                processes.any(False)  # nobody leaves while another still needs what was shared
+                yield Trained(classifier.save, phases.seconds)
+                return
+            epoch, batch = plan.batch(progress.step)
+            rate = float(trainer.optimizer.get_lr())
+            with phases("training"):
+                loss, right, stopping = trainer.step(progress.step, batch, online, stop)
+                if not math.isfinite(loss):
+                    raise _diverged(f"step {progress.step + 1}: the loss is {loss}", examples["id"].gather(batch))
+                trainer.update()
+            progress.step += 1
+            progress.loss, progress.losses = progress.loss + loss, progress.losses + 1
+            progress.right, progress.seen = progress.right + right, progress.seen + len(batch)
+            yield Step(progress.step, epoch, loss, progress.right / progress.seen, rate)
+        if stopping or plan.checkpoint_due(progress.step):
+            if online is not None:
+                merged = processes.total(online)
+                online[:] = merged if processes.rank == 0 else 0
+            with phases("checkpoints"):
+                yield Checkpoint(progress.step, trainer.saving(progress, online))
+        if stopping:
+            yield Stopped(progress.step)
+            return
 
 
-def evaluation_steps(signals: SignalsConfig, steps_per_epoch: int, epochs: int) -> set[int]:
-    """Numbers of done steps after which all examples are evaluated; the last step is among them.
+class Phases:
+    """Seconds spent in each phase, in the order they began."""
 
-    Raises DatamapError where an epoch has fewer steps than evaluations.
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+# ------------------------------------------------------------------------------------------------- plan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which examples each step takes, and after which steps something is due; a pure function of the configuration."""
+
+    count: int
+    """Examples."""
+    batch_size: int
+    """Examples of a step, over all processes and batches accumulated."""
+    seed: int
+    steps: int
+    steps_per_epoch: int
+    evaluate_after: list[int]
+    """Numbers of done steps, ascending."""
+    checkpoint_every: int
+    """Steps; 0: never."""
+
+    @classmethod
+    def of(cls, config: Config, count: int, processes: int) -> Plan:
+        batch_size = config.train.batch_size * config.train.gradient_accumulation * processes
+        steps_per_epoch = -(-count // batch_size)
+        steps = min(steps_per_epoch * config.train.epochs, config.train.max_steps or 10**18)
+        every = config.train.checkpoint_steps
+        return cls(
+            count,
+            batch_size,
+            config.train.seed,
+            steps,
+            steps_per_epoch,
+            evaluation_steps(config.signals, steps_per_epoch, steps),
+            steps_per_epoch if every is None else every,
+        )
+
+    def batch(self, step: int) -> tuple[int, NDArray[np.int64]]:
+        """The epoch and the examples of the step after `step` done ones."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = _order(self.count, self.seed, epoch)
+        return epoch, order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def checkpoint_due(self, step: int) -> bool:
+        return self.checkpoint_every > 0 and (step % self.checkpoint_every == 0 or step == self.steps)
+
+
+def evaluation_steps(signals: SignalsConfig, steps_per_epoch: int, steps: int) -> list[int]:
+    """Numbers of done steps after which all examples are evaluated, ascending.
+
+    The last step is among them, but for online signals where it does not end an epoch. Raises DatamapError where an
+    epoch has fewer steps than evaluations, and where no epoch is finished.
     """
-    steps = steps_per_epoch * epochs
+    if signals.mode == "online":
+        if steps < steps_per_epoch:
+            raise DatamapError(
+                f"train.max_steps: {steps}: an epoch has {steps_per_epoch} steps, and signals.mode: online "
+                "collects whole epochs; expected no less, or signals.mode: evaluate"
+            )
+        return [*range(steps_per_epoch, steps + 1, steps_per_epoch)]
     if signals.every_steps is not None:
-        return {*range(signals.every_steps, steps, signals.every_steps), steps}
+        return [*range(signals.every_steps, steps, signals.every_steps), steps]
     if signals.per_epoch > steps_per_epoch:
         raise DatamapError(
             f"signals.per_epoch: {signals.per_epoch}: an epoch has only {steps_per_epoch} steps of "
             "train.batch_size examples; expected no more evaluations than steps"
         )
-    return {
+    ends = (
         epoch * steps_per_epoch + part * steps_per_epoch // signals.per_epoch
-        for epoch in range(epochs)
+        for epoch in range(-(-steps // steps_per_epoch))
         for part in range(1, signals.per_epoch + 1)
-    }
+    )
+    return [*(end for end in ends if end < steps), steps]
 
 
-def evaluate(
-    classifier: Classifier, tokens: Tokens, budget: int
-) -> Generator[EvaluationProgress, None, NDArray[np.float64]]:
-    """Logits of all examples without dropout, (N, C) in their order; leaves the model in training mode.
+@functools.lru_cache(maxsize=1)
+def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The examples in the order of an epoch: a pure function, so that no checkpoint needs to hold it."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
-    `budget` bounds the padded tokens of a batch.
+
+# ---------------------------------------------------------------------------------------------- trainer
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The model and what changes it: one step, one pass, the state to save."""
+
+    settings: TrainConfig
+    classifier: Classifier
+    parallel: Classifier
+    """The same, with gradients that become the mean over the processes."""
+    tokens: Tokens
+    labels: NDArray[np.int64]
+    classes: int
+    processes: Processes
+    optimizer: Any
+    schedule: Any
+    scaler: Any
+
+    @classmethod
+    def of(
+        cls,
+        settings: TrainConfig,
+        classifier: Classifier,
+        tokens: Tokens,
+        labels: NDArray[np.int64],
+        classes: int,
+        processes: Processes,
+        steps: int,
+    ) -> Trainer:
+        optimizer, schedule = _optimizer(settings, classifier.model, steps)
+        classifier.model.train()
+        return cls(
+            settings,
+            classifier,
+            replace(classifier, model=processes.parallel(classifier.model)),
+            tokens,
+            labels,
+            classes,
+            processes,
+            optimizer,
+            schedule,
+            # bf16 has the range of single precision and needs no scaling
+            paddle.amp.GradScaler(enable=settings.amp == "fp16"),
+        )
+
+    def step(
+        self, number: int, batch: NDArray[np.int64], online: Logits | None, stop: Callable[[], bool]
+    ) -> tuple[float, int, bool]:
+        """The gradients of the step after `number` done ones, over the examples of `batch`; `online` keeps the logits.
+
+        Returns, over all processes, the mean loss, how many were predicted right, and whether one is asked to stop.
+        """
+        share = self.processes.share(batch)
+        size = self.settings.batch_size
+        parts = [share[start : start + size] for start in range(0, len(share), size)]
+        loss_sum = right = 0.0
+        _seed(number, self.settings.seed, self.processes.rank)
+        for part in parts or [batch[:1]]:  # who has no example takes part with one that does not count
+            last = part is parts[-1] if parts else True
+            with contextlib.nullcontext() if last or self.processes.count == 1 else self.parallel.model.no_sync():
+                with self._precision():
+                    logits = self.parallel.logits(self.tokens, part).astype("float32")
+                loss = cross_entropy(logits, paddle.to_tensor(self.labels[part]), reduction="sum")
+                # the gradients of several processes are averaged, and the loss is the mean over all examples
+                loss = loss * (self.processes.count / len(batch) if parts else 0.0)
+                self.scaler.scale(loss).backward()
+            if parts:
+                outputs = logits.numpy()
+                loss_sum += float(loss) / self.processes.count
+                right += float((outputs.argmax(axis=1) == self.labels[part]).sum())
+                if online is not None:
+                    online[part] = outputs
+        loss_sum, right, asked = self.processes.total(np.array([loss_sum, right, stop()]))
+        return float(loss_sum), int(right), bool(asked)
+
+    def update(self) -> None:
+        """Applies the gradients."""
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.clear_grad()
+        self.schedule.step()
+
+    def evaluate(self, budget: int, stop: Callable[[], bool]) -> Generator[EvaluationProgress, None, Logits | None]:
+        """Logits of all examples without dropout, (N, C) in their order; None if it was asked to stop.
+
+        `budget` bounds the padded tokens of a batch. Each process takes its share of the batches.
+        """
+        self.classifier.model.eval()
+        count, done = len(self.labels), 0
+        logits = np.zeros((count, self.classes), np.float32)
+        batches = list(evaluation_batches(self.tokens.lengths, budget))
+        for first in range(0, len(batches), self.processes.count):
+            if self.processes.any(stop()):
+                return None
+            together = batches[first : first + self.processes.count]
+            if self.processes.rank < len(together):
+                batch = together[self.processes.rank]
+                with paddle.no_grad(), self._precision():
+                    logits[batch] = self.classifier.logits(self.tokens, batch).astype("float32").numpy()
+            done += sum(len(batch) for batch in together)
+            yield EvaluationProgress(done, count)
+        self.classifier.model.train()
+        return self.processes.total(logits)
+
+    def saving(self, progress: Progress, online: Logits | None) -> Callable[[Path], None]:
+        """What writes the state of now to a directory; to be called before the next step."""
+        return functools.partial(
+            checkpoints.save,
+            progress=progress,
+            model=self.classifier.model,
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            logits=online,
+        )
+
+    def _precision(self) -> Any:
+        if self.settings.amp == "none":
+            return contextlib.nullcontext()
+        return paddle.amp.auto_cast(level="O1", dtype=_AMP_TYPES[self.settings.amp])
+
+
+def _select_device(train: TrainConfig) -> str:
+    """Makes `train.device` Paddle's and returns its name, cpu or gpu:N.
+
+    Raises DatamapError where it is not there, or cannot compute in `train.amp`.
     """
-    classifier.model.eval()
-    count, done = len(tokens.lengths), 0
-    parts: list[NDArray[np.float32]] = []
-    batches = list(evaluation_batches(tokens.lengths, budget))
-    for batch in batches:
-        with paddle.no_grad():
-            parts.append(classifier.logits(tokens, batch).numpy())
-        done += len(batch)
-        yield EvaluationProgress(done, count)
-    classifier.model.train()
-    logits = np.empty((count, parts[0].shape[1]), np.float64)
-    logits[np.concatenate(batches)] = np.concatenate(parts)
-    return logits
-
-
-def _select_device(device: str) -> str:
-    """Makes `train.device` Paddle's and returns its name, cpu or gpu:N."""
+    device = train.device
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if device == "auto":
         device = "gpu" if gpus else "cpu"
@@ -147,10 +387,16 @@ def _select_device(device: str) -> str:
     if device == "cpu" and "FLAGS_use_stride_kernel" not in os.environ:
         paddle.set_flags({"FLAGS_use_stride_kernel": False})  # strided views are slow to compute on there
     paddle.set_device(device)
+    if train.amp != "none":
+        able = paddle.amp.is_bfloat16_supported() if train.amp == "bf16" else paddle.amp.is_float16_supported()
+        if not able:
+            raise DatamapError(f"train.amp: {train.amp}: {paddle.get_device()} cannot compute in it; expected none")
     return str(paddle.get_device())
 
 
-def _seed(seed: int) -> None:
+def _seed(*numbers: int) -> None:
+    """Seeds all that draws at random, by a function of the numbers."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
     paddle.seed(seed)
@@ -186,7 +432,12 @@ def _truncation_note(tokens: Tokens, max_seq_len: int) -> Iterator[str]:
         yield f"{tokens.truncated} of {len(tokens.lengths)} examples truncated to {max_seq_len} tokens"
 
 
-def _diverged(what: str, ids: pl.Series) -> DatamapError:
+def _cut_epoch_note(config: Config, plan: Plan) -> Iterator[str]:
+    if config.signals.mode == "online" and plan.steps % plan.steps_per_epoch:
+        yield "train.max_steps ends within an epoch: that epoch gives no online signals"
+
+
+def _diverged(what: str, ids: pl.Series) -> Diverged:
     """The error of a training that ran away: `what` happened to the examples with these ids."""
-    named = ", ".join(str(id_) for id_ in ids.head(5)) + (", …" if len(ids) > 5 else "")
-    return DatamapError(f"{what} for {len(ids)} examples (id {named}); a lower train.learning_rate usually helps")
+    named = ", ".join(str(id_) for id_ in ids.head(64)) + (", …" if len(ids) > 64 else "")
+    return Diverged(f"{what} for {len(ids)} examples (id {named}); a lower train.learning_rate usually helps")

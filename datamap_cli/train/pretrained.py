@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from pathlib import Path
@@ -11,13 +10,9 @@ from datamap_cli.errors import DatamapError
 
 TINY = "tiny"
 CONFIGS = ("config.json", "model_config.json")
-WEIGHTS = (
-    "model_state.pdparams",
-    "model_state.pdparams.index.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-)
+# the weights in one file; in several, its name with .index.json lists them; the first that is there is read
+FILES = ("model.safetensors", "model_state.pdparams", "pytorch_model.bin")
+WEIGHTS = (*FILES, *(f"{name}.index.json" for name in FILES))
 VOCABULARIES = (
     "vocab.txt",
     "vocab.json",
@@ -44,18 +39,8 @@ def check(name: str) -> None:
         raise DatamapError(
             f"model.name: {name}: no such directory; give the directory of a model, a PaddleNLP name, or tiny"
         )
-    elif not any((_cache() / name / weights).is_file() for weights in WEIGHTS):
+    elif not any((_cache() / name / file).is_file() for file in WEIGHTS):
         _check_hub(name)
-
-
-def is_torch(directory: Path) -> bool:
-    """Whether PyTorch wrote the weights: the Hugging Face layout, which PaddleNLP has to convert."""
-    weights = directory / "model.safetensors"
-    if weights.is_file():  # both write this name; the header says whose it is
-        with weights.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return bool(header.get("__metadata__", {}).get("format") == "pt")
-    return (directory / "pytorch_model.bin").is_file() and not (directory / "model_state.pdparams").is_file()
 
 
 def _check_directory(directory: Path) -> None:
