@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import plotly.graph_objects as go
 import polars as pl
 
 from datamap_cli.config import PlotConfig
-from datamap_cli.plot import hover, look
-from datamap_cli.plot.categories import Selection, select
+from datamap_cli.plot import density, layout, look, regions
+from datamap_cli.plot.categories import Category, Scheme, Selection, select
+from datamap_cli.plot.hover import cut, escape, width
+from datamap_cli.plot.words import Words
 
 Array = npt.NDArray[Any]
 Range = tuple[float, float]
@@ -23,36 +25,51 @@ SVG_POINTS = 5_000
 """Up to so many points as SVG, sharp and selectable anywhere; above, WebGL."""
 LINEAR_POINTS = 500
 """Up to so many, counts stand on a linear axis, stacked; above, on a logarithmic one, line by line."""
+RINGS = 1_000
+"""Up to so many marked examples each has a ring; above, two of each kind in a cell of a grid: more hide the map."""
+_RING_CELLS, _RINGS_A_CELL = (36, 24), 2
 
 # these run from 0 to 1 whatever the data, so that maps compare
 _PROBABILITIES = ("avg_probs", "confidence", "max_label_probs", "min_label_probs", "correct_ratio")
-# x axis -> from where on examples can be called ambiguous: four tenths of the largest possible value
-_SPREADS = {"label_var": 0.1, "variability": 0.2}
-# y axes on which the regions lie one above the other, by our name and cartography's
-_CONFIDENCES = ("avg_probs", "confidence")
 _ROOM = 0.028
 """Share of an axis left free at either end."""
+_NAME = 28
+"""Longest name in a legend, in columns."""
 
 
 @dataclass(frozen=True)
 class DataMap:
     figure: go.Figure
+    """The traces of the points first, in the order of `points`; then rings, histograms, legend and bars."""
     title: str
-    drawn: int
+    points: pl.DataFrame
+    """A row per point, in the order of the traces end to end: row (in the summary), trace (in figure.data), x, y,
+    category (index of the colour, hard to easy; null without a value and with a colour bar)."""
     total: int
+    """Rows of the summary."""
+    passing: int
+    """Rows that pass the filters and have values on the axes."""
+    dense: bool
+    """Whether a density layer stands for the rows that are no points."""
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Counts of the drawn examples along an axis, per category."""
+class _Groups:
+    """What a click in the legend hides together and the bars count: the colours or, with a colour bar, the shapes."""
 
-    axis: str
-    edges: Array
-    counts: Mapping[int, Array]
+    column: str
+    scheme: Scheme
+    counts: Array
+    """Of all passing rows, (categories,)."""
 
     @property
-    def total(self) -> Array:
-        return sum(self.counts.values(), np.zeros(len(self.edges) - 1, int))
+    def categories(self) -> tuple[Category, ...]:
+        return self.scheme.categories
+
+    @property
+    def order(self) -> list[int]:
+        """Those present, common to rare: the rare ones are drawn over the common ones."""
+        return [int(i) for i in np.lexsort((-np.arange(len(self.counts)), -self.counts)) if self.counts[i]]
 
 
 def draw(
@@ -60,87 +77,126 @@ def draw(
     settings: PlotConfig,
     *,
     title: str,
-    evaluations: int | None,
-    examples: pl.DataFrame | None,
-    classes: Sequence[str],
+    evaluations: int | None = None,
+    classes: Sequence[str] = (),
+    region: pl.Expr | None = None,
+    hard_high: Collection[str] = (),
 ) -> DataMap:
     """The map of a summary, of all its examples that pass the filters of `settings`.
 
-    `examples`, row by row those of the summary, give the texts on hover. A summary of another tool may lack all
-    but id, s_label and the axes, and `evaluations` may be unknown. Raises DatamapError for a signal
-    that the summary lacks.
+    `classes` names the labels in the legend; `region` names the region that a row of the summary lies in; `hard_high`
+    are the signals whose high end is the hard one. A summary of another tool may lack all but s_label and the axes,
+    and `evaluations` may be unknown. Raises DatamapError for a signal that the summary lacks.
     """
-    selection = select(summary, settings)
+    words = Words(settings.language)
+    selection = select(summary, settings, classes=classes, hard_high=hard_high)
     points = selection.points
-    axes = (settings.attr1, settings.attr2)
-    ranges = {"x": _range(points["x"], settings.attr2), "y": _range(points["y"], settings.attr1)}
+    extent = (_range(points["x"], settings.attr2), _range(points["y"], settings.attr1))
+    groups = _groups(selection)
+    dense = points.height > settings.max_points
+    drawn = (
+        _choice(points, groups, extent, settings.max_points // 3) if dense else points.with_columns(size=pl.lit(1.0))
+    )
+    drawn = _in_traces(drawn, groups)
+    marked = points.filter(pl.col("s_label").is_in(list(look.RINGS)))
+    ringed = _ringed(marked, extent)
+
+    apart = selection.shape.categories != groups.categories  # colour and shape each tell something of their own
+    legends = [_group_legend(groups, points.height, colored=selection.color is not None, shaped=not apart)]
+    if apart:
+        legends.append(_shape_legend(selection))
+    if selection.color is None and points["value"].has_nulls():
+        legends.append(_valueless_legend(points["value"], str(settings.color_by), words))
+    if marked.height:
+        legends.append(_ring_legend(marked, summary, region, words))
+    told = [*_told(selection, groups, drawn, summary.height, words, dense=dense)]
+    if ringed.height < marked.height:
+        told.append(words("rings", shown=ringed.height, marked=marked.height))
+    if evaluations is not None:
+        told.append(words.several(evaluations, "evaluation"))
+    lines = _lines(told, words("semicolon"), layout.columns(settings.width, settings.height, 13))
+    frame = layout.frame(settings.width, settings.height, len(lines), [legend.extent for legend in legends])
+    if not layout.fits(frame, [legend.extent for legend in legends], color_bar=selection.color is None):
+        legends = [legend.short for legend in legends]
+
     figure = go.Figure()
-    order = _draw_order(points)
-    for category in order:
-        members = points.filter(pl.col("category") == category)
-        rows = members["row"]
-        figure.add_trace(
-            _markers(
-                members,
-                selection,
-                category,
-                drawn=points.height,
-                customdata=hover.fields(summary[rows], None if examples is None else examples[rows], classes, axes),
-                hovertemplate=hover.template(summary, examples, evaluations, axes),
-            )
-        )
-    figure.add_traces(_rings(points))
-    histograms = {axis: _histogram(points, axis, extent) for axis, extent in ranges.items()}
-    for histogram in histograms.values():
-        figure.add_traces(_marginal(histogram, order, points.height))
-    figure.update_layout(_layout(selection, settings, ranges, histograms))
-    heading = hover.escape(hover.cut(title, 90))
-    below = hover.escape(_subtitle(selection, summary.height, evaluations))
-    style = f"font-size:13px;color:{look.MUTED}"
-    figure.update_layout(title={"text": f"<b>{heading}</b><br><span style='{style}'>{below}</span>"})
+    figure.add_traces(
+        [*_markers(drawn, selection, groups, frame.unit), *_rings(ringed, drawn.height, groups, frame.unit)]
+    )
+    histograms = [_histogram(points, groups, axis, extent[i]) for i, axis in enumerate("xy")]
+    for axis, histogram in zip("xy", histograms, strict=True):
+        figure.add_traces([*_marginal(axis, *histogram, groups, selection)])
+    for number, legend in enumerate(legends, start=1):
+        figure.add_traces([*legend.traces(f"legend{number if number > 1 else ''}")])
+    figure.update_layout(
+        template=look.template(frame.unit),
+        title=_heading(title, lines, settings),
+        margin=frame.margin,
+        hovermode="closest",
+        dragmode="zoom",
+        barmode="stack",
+        bargap=0,
+        **layout.axes(
+            frame,
+            titles=(escape(cut(settings.attr2)), escape(cut(settings.attr1))),
+            ranges=extent,
+            ticks=(_tick(points["x"]), _tick(points["y"])),
+            highest=[
+                int(counts.max(initial=0))
+                for counts in (*(table.sum(axis=0) for _, table in histograms), groups.counts)
+            ],
+            count_title=words("count"),
+            logarithmic=points.height > LINEAR_POINTS,
+            fine=points.height <= 2_000,
+        ),
+        **layout.legends(frame, [legend.extent for legend in legends]),
+    )
     if points.is_empty():
         figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False))  # else there are no axes
-        figure.add_annotation(_note(selection, summary.height))
-        return DataMap(figure, title, 0, summary.height)
-    figure.add_trace(_bars(points, selection))
-    if settings.attr1 in _CONFIDENCES and settings.attr2 in _SPREADS:
-        ambiguous = bool((points["x"] >= _SPREADS[settings.attr2]).any())
-        figure.update_layout(annotations=_regions(points, ranges, ambiguous=ambiguous))
-    return DataMap(figure, title, points.height, summary.height)
+        figure.add_annotation(_note(selection, summary.height, words, frame.unit))
+        return DataMap(figure, title, _of_map(drawn, selection), summary.height, 0, dense=False)
+    figure.add_trace(_bars(groups, colored=selection.color is not None))
+    if selection.color is None:
+        figure.update_layout(coloraxis=_color_axis(points["value"], str(settings.color_by), frame))
+    if dense:
+        figure.add_layout_image(_layer(points, selection, groups, extent))
+    if settings.attr1 in regions.CONFIDENCES and settings.attr2 in regions.SPREADS:
+        figure.update_layout(annotations=_regions(points, groups, extent, settings, frame, words))
+    return DataMap(figure, title, _of_map(drawn, selection), summary.height, points.height, dense)
 
 
-# ------------------------------------------------------------------------------------------------ traces
+# ------------------------------------------------------------------------------------------------ points
 
 
-def _draw_order(points: pl.DataFrame) -> list[int]:
-    """Categories present, common to rare: the rare ones are drawn over the common ones."""
-    counts = points["category"].value_counts().sort("count", "category", descending=[True, False])
-    return counts["category"].to_list()
+def _groups(selection: Selection) -> _Groups:
+    column, scheme = selection.groups
+    counts = np.bincount(selection.points[column].to_numpy(), minlength=len(scheme.categories))
+    return _Groups(column, scheme, counts)
 
 
-def _markers(
-    members: pl.DataFrame, selection: Selection, category: int, *, drawn: int, **texts: Any
-) -> go.Scatter | go.Scattergl:
-    number = members.height
-    marker = look.MARKERS[category]
-    count = f"{number:,} ({number / drawn:.1%})"
-    return _kind(drawn)(
-        x=_coordinates(members["x"]),
-        y=_coordinates(members["y"]),
-        mode="markers",
-        name=f"{selection.scheme.categories[category].name}   <span style='color:{look.MUTED}'>{count}</span>",
-        legendgroup=_group(category),
-        legendrank=1000 - category,
-        marker={
-            "size": look.marker_size(drawn) * look.MARKER_SCALE.get(marker, 1),
-            "color": look.PALETTE[category],
-            "symbol": marker,
-            "opacity": look.marker_opacity(number),
-            "line": {"width": 0.5 if number < 3_000 else 0, "color": "white"},
-        },
-        hoverlabel={"bordercolor": look.PALETTE[category]},
-        **texts,
+def _choice(points: pl.DataFrame, groups: _Groups, extent: tuple[Range, Range], most: int) -> pl.DataFrame:
+    """The rows that are points above a density layer, with the size of each."""
+    place = density.cells(points["x"].to_numpy(), points["y"].to_numpy(), extent, density.CELLS)
+    rows, size = density.choose(place, points[groups.column].to_numpy(), len(groups.categories), most)
+    return points[rows].with_columns(size=pl.Series(size))
+
+
+def _in_traces(drawn: pl.DataFrame, groups: _Groups) -> pl.DataFrame:
+    """The points in the order in which they are drawn, with the number of their trace: one per colour and shape."""
+    rank = pl.col(groups.column).replace_strict(groups.order, list(range(len(groups.order))), return_dtype=pl.Int16)
+    without = pl.col("value").is_null() if groups.column == "shape" else pl.lit(False)
+    return (
+        drawn.with_columns(trace=rank * 100 + pl.col("shape").cast(pl.Int16) * 2 + (~without).cast(pl.Int16))
+        .sort("trace", maintain_order=True)
+        .with_columns(trace=pl.col("trace").rle_id().cast(pl.Int32))
     )
+
+
+def _of_map(drawn: pl.DataFrame, selection: Selection) -> pl.DataFrame:
+    category = pl.col("color")
+    if selection.color is not None and selection.color.valueless is not None:
+        category = pl.when(category != selection.color.valueless).then(category)
+    return drawn.select("row", "trace", "x", "y", category.alias("category"))
 
 
 def _kind(drawn: int) -> type[go.Scatter | go.Scattergl]:
@@ -148,58 +204,121 @@ def _kind(drawn: int) -> type[go.Scatter | go.Scattergl]:
     return kind
 
 
-def _rings(points: pl.DataFrame) -> list[go.Scatter | go.Scattergl]:
-    """Rings around hard and planted dirty examples, where there are any."""
-    rings: list[go.Scatter | go.Scattergl] = []
-    for s_label, (name, marker, color) in look.RINGS.items():
-        marked = points.filter(pl.col("s_label") == s_label)
-        if marked.is_empty():
-            continue
-        rings.append(
-            _kind(points.height)(
-                x=_coordinates(marked["x"]),
-                y=_coordinates(marked["y"]),
+def _markers(
+    drawn: pl.DataFrame, selection: Selection, groups: _Groups, unit: float
+) -> Iterator[go.Scatter | go.Scattergl]:
+    base = look.marker_size(drawn.height) * unit
+    for members in drawn.partition_by("trace", maintain_order=True):
+        first = members.row(0, named=True)
+        shape = selection.shape.categories[first["shape"]]
+        size = base * look.MARKER_SCALE.get(shape.marker, 1)
+        color: Any = look.NO_VALUE[0]
+        if selection.color is not None:
+            color = selection.color.categories[first["color"]].color
+        elif first["value"] is not None:
+            color = members["value"].cast(pl.Float32).to_numpy()
+        number = int(groups.counts[first[groups.column]])
+        sizes = members["size"]
+        yield _kind(drawn.height)(
+            x=_coordinates(members["x"]),
+            y=_coordinates(members["y"]),
+            mode="markers",
+            name=escape(cut(groups.categories[first[groups.column]].name)),
+            legendgroup=_group(first[groups.column]),
+            showlegend=False,
+            marker={
+                "size": size if sizes.min() == 1 else (size * sizes).round(1).cast(pl.Float32).to_numpy(),
+                "color": color,
+                "symbol": shape.marker,
+                "opacity": look.marker_opacity(min(number, members.height)),
+                "line": {"width": 0.5 if members.height < 3_000 else 0, "color": "white"},
+                **({} if isinstance(color, str) else {"coloraxis": "coloraxis"}),
+            },
+            hoverinfo="none",
+        )
+
+
+def _ringed(marked: pl.DataFrame, extent: tuple[Range, Range]) -> pl.DataFrame:
+    """The marked examples that wear a ring: all, or where they are many the first ones of each kind in each cell."""
+    if marked.height <= RINGS:
+        return marked
+    cell = density.cells(marked["x"].to_numpy(), marked["y"].to_numpy(), extent, _RING_CELLS)
+    before = pl.int_range(pl.len()).over("cell", "s_label")
+    return marked.with_columns(cell=pl.Series(cell)).filter(before < _RINGS_A_CELL)
+
+
+def _rings(ringed: pl.DataFrame, drawn: int, groups: _Groups, unit: float) -> Iterator[go.Scatter | go.Scattergl]:
+    """Rings around hard and planted dirty examples; a trace per group, so that they are hidden with their points."""
+    for s_label, (marker, color) in look.RINGS.items():
+        number = ringed.filter(pl.col("s_label") == s_label).height
+        for index in groups.order:
+            members = ringed.filter((pl.col("s_label") == s_label) & (pl.col(groups.column) == index))
+            if members.is_empty():
+                continue
+            yield _kind(max(drawn, ringed.height))(
+                x=_coordinates(members["x"]),
+                y=_coordinates(members["y"]),
                 mode="markers",
-                name=f"{name}   <span style='color:{look.MUTED}'>{marked.height:,}</span>",
-                legendgroup=f"s_label {s_label}",
-                legendrank=1000 + s_label,
-                legendgrouptitle={"text": "<br><b>s_label</b>"} if not rings else None,
+                legendgroup=_group(index),
+                showlegend=False,
+                meta={"s_label": s_label},
                 marker={
-                    "size": look.marker_size(points.height) + look.ring_room(marked.height),
+                    "size": (look.marker_size(drawn) + look.ring_room(number)) * unit,
                     "color": color,
                     "symbol": marker,
-                    "opacity": look.marker_opacity(marked.height),
-                    "line": {"width": look.ring_room(marked.height) / 4},
+                    "opacity": look.marker_opacity(number),
+                    "line": {"width": look.ring_room(number) / 4 * unit},
                 },
                 hoverinfo="skip",
             )
-        )
-    return rings
 
 
-def _histogram(points: pl.DataFrame, axis: str, extent: Range) -> Histogram:
+def _layer(points: pl.DataFrame, selection: Selection, groups: _Groups, extent: tuple[Range, Range]) -> dict[str, Any]:
+    """The density of all passing rows, under everything."""
+    (left, right), (low, high) = extent
+    place = density.cells(points["x"].to_numpy(), points["y"].to_numpy(), extent, density.PIXELS)
+    size = density.PIXELS[0] * density.PIXELS[1]
+    if selection.color is not None:
+        table = density.counts(place, points["color"].to_numpy(), size, len(groups.categories))
+        source = density.layer(table, [category.color for category in groups.categories], density.PIXELS)
+    else:
+        bottom, top, *_ = _scale(points["value"])
+        value = points["value"].fill_null(bottom).to_numpy()
+        total = np.bincount(place, minlength=size)
+        mean = np.bincount(place, weights=(value - bottom) / (top - bottom), minlength=size) / np.maximum(total, 1)
+        source = density.shaded(total, mean, look.CONTINUOUS, density.PIXELS)
+    return {
+        "source": source,
+        **{"xref": "x", "yref": "y", "x": left, "y": high, "sizex": right - left, "sizey": high - low},
+        **{"sizing": "stretch", "layer": "below"},
+    }
+
+
+# ---------------------------------------------------------------------------------------- counts of all
+
+
+def _histogram(points: pl.DataFrame, groups: _Groups, axis: str, extent: Range) -> tuple[Array, Array]:
+    """Edges, (bins + 1,), and counts of all passing examples, (groups, bins)."""
     bins = 25 if points.height <= LINEAR_POINTS else 40 if points.height <= SVG_POINTS else 64
     low, high = extent
     edges = np.linspace(low + _ROOM * (high - low), high - _ROOM * (high - low), bins + 1)
-    # the outermost values lie on the outermost edges, but for rounding
-    values = points[axis].clip(edges[0], edges[-1])
-    counts = {
-        category: np.histogram(values.filter(points["category"] == category).to_numpy(), bins=edges)[0]
-        for category in sorted(points["category"].unique())
-    }
-    return Histogram(axis, edges, counts)
+    values = points[axis].to_numpy()
+    # the outermost values lie on the outermost edges, but for rounding: cells() holds them within
+    place = density.cells(values, np.zeros_like(values), ((edges[0], edges[-1]), (0, 1)), (bins, 1))
+    return edges, density.counts(place, points[groups.column].to_numpy(), bins, len(groups.categories))
 
 
-def _marginal(histogram: Histogram, order: Sequence[int], drawn: int) -> list[go.Bar | go.Scatter]:
-    """Counts along one axis: bars stacked by category, or where counts are logarithmic lines over all."""
-    along, across = ("x", "y") if histogram.axis == "x" else ("y", "x")
-    place = {"xaxis": "x2", "yaxis": "y2"} if histogram.axis == "x" else {"xaxis": "x3", "yaxis": "y3"}
-    edges = histogram.edges
+def _marginal(
+    axis: str, edges: Array, counts: Array, groups: _Groups, selection: Selection
+) -> Iterator[go.Bar | go.Scatter]:
+    """Counts along one axis: bars stacked by group, or where counts are logarithmic lines over the bars of all."""
+    along, across = ("x", "y") if axis == "x" else ("y", "x")
+    place = {"xaxis": "x2", "yaxis": "y2"} if axis == "x" else {"xaxis": "x3", "yaxis": "y3"}
 
-    def bar(counts: Array, color: str, **more: Any) -> go.Bar:
+    def bar(heights: Array, color: str, **more: Any) -> go.Bar:
         return go.Bar(
-            {along: (edges[1:] + edges[:-1]) / 2, across: counts},
-            orientation="v" if histogram.axis == "x" else "h",
+            {along: (edges[1:] + edges[:-1]) / 2, across: heights},
+            orientation="v" if axis == "x" else "h",
             width=edges[1] - edges[0],
             marker={"color": color, "line": {"width": 0}},
             showlegend=False,
@@ -208,36 +327,36 @@ def _marginal(histogram: Histogram, order: Sequence[int], drawn: int) -> list[go
             **place,
         )
 
-    if drawn <= LINEAR_POINTS:
-        return [
-            bar(counts, look.PALETTE[category], legendgroup=_group(category))
-            for category, counts in histogram.counts.items()
-        ]
-    traces: list[go.Bar | go.Scatter] = [bar(histogram.total, look.PALE)]
-    for category in order:
-        counts = histogram.counts[category].astype(float)
-        counts[counts == 0] = np.nan  # log 0 is nowhere: the line has a gap
-        traces.append(
-            go.Scatter(
-                {along: np.repeat(edges, 2)[1:-1], across: np.repeat(counts, 2)},
-                mode="lines",
-                line={"color": look.PALETTE[category], "width": 1.5, "simplify": False},
-                legendgroup=_group(category),
-                showlegend=False,
-                hoverinfo="skip",
-                **place,
-            )
+    stacked = selection.points.height <= LINEAR_POINTS
+    if selection.color is None or not stacked:
+        yield bar(counts.sum(axis=0), look.PALE)
+    if selection.color is None:  # no colours to tell groups apart by
+        return
+    if stacked:
+        yield from (bar(counts[i], groups.categories[i].color, legendgroup=_group(i)) for i in sorted(groups.order))
+        return
+    for i in groups.order:
+        heights = np.where(counts[i] > 0, counts[i], np.nan)  # log 0 is nowhere: the line has a gap
+        yield go.Scatter(
+            {along: np.repeat(edges, 2)[1:-1], across: np.repeat(heights, 2)},
+            mode="lines",
+            line={"color": groups.categories[i].color, "width": 1.5, "simplify": False},
+            legendgroup=_group(i),
+            showlegend=False,
+            hoverinfo="skip",
+            **place,
         )
-    return traces
 
 
-def _bars(points: pl.DataFrame, selection: Selection) -> go.Bar:
-    counts = points["category"].value_counts().sort("category")
-    present = counts["category"].to_list()
+def _bars(groups: _Groups, *, colored: bool) -> go.Bar:
+    present = sorted(groups.order)
     return go.Bar(
-        x=[selection.scheme.categories[category].short for category in present],
-        y=counts["count"].to_list(),
-        marker={"color": [look.PALETTE[category] for category in present], "line": {"width": 0}},
+        x=[escape(cut(groups.categories[i].short, 8)) for i in present],
+        y=[int(groups.counts[i]) for i in present],
+        marker={
+            "color": [groups.categories[i].color if colored else look.MUTED for i in present],
+            "line": {"width": 0},
+        },
         width=0.78,
         showlegend=False,
         hovertemplate="%{x}: %{y:,}<extra></extra>",
@@ -246,9 +365,9 @@ def _bars(points: pl.DataFrame, selection: Selection) -> go.Bar:
     )
 
 
-def _group(category: int) -> str:
-    """Legend group: a click hides a category's points and its share of the histograms together."""
-    return f"category {category}"
+def _group(index: int) -> str:
+    """Legend group: a click hides a group's points, rings and share of the histograms together."""
+    return f"category {index}"
 
 
 def _coordinates(values: pl.Series) -> Array:
@@ -259,98 +378,133 @@ def _coordinates(values: pl.Series) -> Array:
     return single if np.allclose(single, exact, rtol=0, atol=1e-5 * max(np.ptp(exact), 1e-30)) else exact
 
 
-# ------------------------------------------------------------------------------------------------ layout
+# ---------------------------------------------------------------------------------------------- legends
 
 
-def _layout(
-    selection: Selection,
-    settings: PlotConfig,
-    ranges: Mapping[str, Range],
-    histograms: Mapping[str, Histogram],
-) -> dict[str, Any]:
-    points = selection.points
-    logarithmic = points.height > LINEAR_POINTS
-    highest = {axis: int(histogram.total.max()) for axis, histogram in histograms.items()}
-    largest = max(points["category"].value_counts()["count"], default=0)
-    # the column on the right is as wide as the legend's longest line, at the PNG's width
-    names = [selection.scheme.categories[category].name for category in points["category"].unique()]
-    letters = max([hover.width(name) for name in names], default=0) + len(f"{points.height:,} (00.0%)")
-    inner = look.WIDTH - look.MARGIN["l"] - look.MARGIN["r"]
-    column = 1 - max(5.9 * letters + 52, 200) / inner
-    right, top = column - 0.115, 0.815
-    count = {
-        "type": "log" if logarithmic else "linear",
-        "title": {"text": "count", "font": {"size": 11}},
-        "tickfont": {"size": 10.5, "color": look.MUTED},
-        "exponentformat": "power" if logarithmic else "none",
-        "fixedrange": True,
-        **({"dtick": 2 if points.height > 2_000 else 1} if logarithmic else {"nticks": 4}),
-    }
-    framed = {"showline": True, "mirror": True}
-    bare = {"showline": True, "showticklabels": False, "ticks": ""}
-    return {
-        "template": look.TEMPLATE,
-        "margin": look.MARGIN,
-        "hovermode": "closest",
-        "dragmode": "zoom",
-        "barmode": "stack",
-        "bargap": 0,
-        "xaxis": {
-            **framed,
-            "domain": [0, right],
-            "range": ranges["x"],
-            "title": {"text": hover.escape(hover.cut(settings.attr2))},
-            "dtick": _tick(points["x"]),
-            "anchor": "y",
-        },
-        "yaxis": {
-            **framed,
-            "domain": [0, top],
-            "range": ranges["y"],
-            "title": {"text": hover.escape(hover.cut(settings.attr1))},
-            "dtick": _tick(points["y"]),
-            "anchor": "x",
-        },
-        "xaxis2": {**bare, "domain": [0, right], "matches": "x", "anchor": "y2"},
-        "yaxis2": {
-            **count,
-            "range": _count_range(highest["x"], logarithmic),
-            "domain": [top + 0.02, 1],
-            "anchor": "x2",
-        },
-        "xaxis3": {
-            **count,
-            "range": _count_range(highest["y"], logarithmic),
-            "domain": [right + 0.026, column - 0.01],
-            "anchor": "y3",
-        },
-        "yaxis3": {**bare, "domain": [0, top], "matches": "y", "anchor": "x3"},
-        "xaxis4": {
-            "domain": [column + 0.025, 1],
-            "anchor": "y4",
-            "type": "category",
-            "tickfont": {"size": 10.5, "color": look.MUTED},
-            "showgrid": False,
-            "ticks": "",
-            "fixedrange": True,
-            "showline": True,
-            "tickangle": 0,
-        },
-        "yaxis4": {
-            **count,
-            "title": None,
-            "range": _count_range(largest, logarithmic),
-            "domain": [top + 0.05, 1],
-            "anchor": "x4",
-        },
-        "legend": {
-            "x": column + 0.005,
-            "y": top - 0.01,
-            "xanchor": "left",
-            "yanchor": "top",
-            "title": {"text": f"<b>{selection.scheme.signal}</b>"},
-        },
-    }
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    count: str
+    marker: str
+    color: str
+    rank: int = 0
+    group: str | None = None
+    details: tuple[str, ...] = ()
+    detail: str = ""
+    """The details in one line, where there is no room for more."""
+
+
+@dataclass(frozen=True)
+class _Legend:
+    title: str
+    entries: tuple[_Entry, ...]
+    clickable: bool
+
+    @property
+    def extent(self) -> layout.Legend:
+        widths = [width(entry.name) + len(entry.count) for entry in self.entries]
+        details = [width(line) - 2 for entry in self.entries for line in entry.details]
+        lines = tuple(1 + len(entry.details) for entry in self.entries)
+        return layout.Legend(escape(self.title), (width(self.title) - 3, *widths, *details), lines, self.clickable)
+
+    @property
+    def short(self) -> _Legend:
+        """The same on fewer lines."""
+        entries = (replace(entry, details=(entry.detail,) if entry.detail else ()) for entry in self.entries)
+        return replace(self, entries=tuple(entries))
+
+    def traces(self, legend: str) -> Iterator[go.Scatter]:
+        """A trace without points for each entry: those of the points themselves are as faint as the map needs them."""
+        for entry in self.entries:
+            muted = "<br>".join([f"   {entry.count}" if entry.count else "", *map(escape, entry.details)])
+            yield go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                name=f"{escape(entry.name)}<span style='color:{look.MUTED}'>{muted}</span>",
+                marker={"color": entry.color, "symbol": entry.marker, "size": 10, "line": {"width": 1.5}}
+                if "open" in entry.marker
+                else {"color": entry.color, "symbol": entry.marker, "size": 10},
+                legend=legend,
+                legendgroup=entry.group,
+                legendrank=entry.rank,
+                showlegend=True,
+                hoverinfo="skip",
+            )
+
+
+def _group_legend(groups: _Groups, passing: int, *, colored: bool, shaped: bool) -> _Legend:
+    entries: list[_Entry] = []
+    for i in _listed(groups.scheme, groups.counts):
+        category, number = groups.categories[i], int(groups.counts[i])
+        entries.append(
+            _Entry(
+                cut(category.name, _NAME),
+                f"{number:,} ({number / passing:.1%})",
+                category.marker if shaped else "circle",
+                category.color if colored else look.MUTED,
+                rank=len(entries),
+                group=_group(i),
+            )
+        )
+    return _Legend(cut(groups.scheme.signal, _NAME), tuple(entries), clickable=True)
+
+
+def _listed(scheme: Scheme, counts: Array) -> list[int]:
+    """The categories present from the top of a legend: easy to hard where there is an order, without a value last."""
+    present = [i for i in range(len(counts)) if counts[i]]
+    return sorted(present, key=lambda i: (i == scheme.valueless, -i if scheme.ordered else i))
+
+
+def _shape_legend(selection: Selection) -> _Legend:
+    scheme = selection.shape
+    counts = np.bincount(selection.points["shape"].to_numpy(), minlength=len(scheme.categories))
+    entries = [
+        _Entry(
+            cut(scheme.categories[i].name, _NAME),
+            f"{counts[i]:,} ({counts[i] / selection.points.height:.1%})",
+            scheme.categories[i].marker,
+            look.MUTED,
+            rank=rank,
+        )
+        for rank, i in enumerate(_listed(scheme, counts))
+    ]
+    return _Legend(cut(scheme.signal, _NAME), tuple(entries), clickable=False)
+
+
+def _valueless_legend(values: pl.Series, signal: str, words: Words) -> _Legend:
+    """What the colour bar has no place for."""
+    number = values.null_count()
+    entry = _Entry(words("no value"), f"{number:,} ({number / len(values):.1%})", "circle", look.NO_VALUE[0])
+    return _Legend(cut(signal, _NAME), (entry,), clickable=False)
+
+
+def _ring_legend(marked: pl.DataFrame, summary: pl.DataFrame, region: pl.Expr | None, words: Words) -> _Legend:
+    """Hard and planted dirty examples: how many, and what share of them lies in each region."""
+    entries = []
+    for s_label, (marker, color) in look.RINGS.items():
+        rows = marked.filter(pl.col("s_label") == s_label)["row"]
+        if rows.is_empty():
+            continue
+        shares: dict[str, str] = {}
+        if region is not None:
+            lies = summary[rows].select(region.alias("region"))["region"]
+            shares = {name: f"{(lies == name).sum() / len(rows):.0%}" for name in regions.NAMES}
+        entries.append(
+            _Entry(
+                words(f"s_label {s_label}"),
+                f"{len(rows):,}",
+                marker,
+                color,
+                rank=s_label,
+                details=tuple(f"{words(name)} {share}" for name, share in shares.items()),
+                detail=words("comma").join(f"{words(f'{name}, short')} {share}" for name, share in shares.items()),
+            )
+        )
+    return _Legend("s_label", tuple(entries), clickable=False)
+
+
+# --------------------------------------------------------------------------------------- axes and scale
 
 
 def _range(values: pl.Series, signal: str) -> Range:
@@ -369,98 +523,118 @@ def _range(values: pl.Series, signal: str) -> Range:
 
 def _tick(values: pl.Series) -> int | None:
     """A tick at each number where there are a few whole ones, else Plotly's choice."""
-    distinct = np.unique(values.to_numpy())
+    if values.head(1_000).n_unique() > 13:
+        return None
+    distinct = values.unique().to_numpy()
     few = 2 <= len(distinct) and np.ptp(distinct) <= 12
     return 1 if few and np.array_equal(distinct, distinct.round()) else None
 
 
-def _count_range(highest: int, logarithmic: bool) -> Range:
-    return (-0.15, math.log10(max(highest, 1)) + 0.15) if logarithmic else (0, 1.08 * max(highest, 1))
+def _scale(values: pl.Series) -> tuple[float, float, bool, bool]:
+    """Where the colour bar begins and ends, and whether values lie beyond: a few far out would take all the colours."""
+    known = values.drop_nulls()
+    if known.is_empty():
+        return 0.0, 1.0, False, False
+    low, high = (float(known.quantile(share, "nearest") or 0) for share in (0, 1))
+    inner_low, inner_high = (float(known.quantile(share, "nearest") or 0) for share in (0.001, 0.999))
+    bottom = inner_low if inner_low - low > 0.25 * (inner_high - inner_low) > 0 else low
+    top = inner_high if high - inner_high > 0.25 * (inner_high - inner_low) > 0 else high
+    return bottom, top if top > bottom else bottom + 1, bottom > low, top < high
 
 
-def _subtitle(selection: Selection, total: int, evaluations: int | None) -> str:
-    drawn = selection.points.height
-    who = f"{_several(total, 'example')}, all drawn"
-    if drawn < total:
-        who = f"{drawn:,} of {_several(total, 'example')}"
-    if selection.conditions:
-        who += f": {' and '.join(selection.conditions)}"
-    if selection.missing:
-        who += f"; {selection.missing:,} without a value of {' or '.join(selection.valueless)} not drawn"
-    if evaluations is not None:
-        who += f"; {_several(evaluations, 'evaluation')}"
-    return hover.cut(who, 150)
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _note(selection: Selection, total: int) -> dict[str, Any]:
-    """What an empty map says."""
-    wanted = [*selection.conditions, *(f"a value of {signal}" for signal in selection.valueless)]
-    text = f"no example has {' and '.join(wanted)}" if total else "there are no examples"
+def _color_axis(values: pl.Series, signal: str, frame: layout.Frame) -> dict[str, Any]:
+    bottom, top, below, above = _scale(values)
+    ticks = np.linspace(bottom, top, 5)
+    decimals = 2 - math.floor(math.log10(top - bottom))
+    texts = [f"{round(tick, decimals) + 0:.6g}" for tick in ticks]  # + 0: no minus before a zero
+    texts[0] = f"≤ {texts[0]}" if below else texts[0]
+    texts[-1] = f"≥ {texts[-1]}" if above else texts[-1]
     return {
-        "text": hover.escape(text),
+        "cmin": bottom,
+        "cmax": top,
+        "colorscale": [[i / (len(look.CONTINUOUS) - 1), color] for i, color in enumerate(look.CONTINUOUS)],
+        "colorbar": layout.color_bar(frame, escape(cut(signal, _NAME)), ticks.tolist(), texts),
+    }
+
+
+# ----------------------------------------------------------------------------------------------- texts
+
+
+def _told(
+    selection: Selection, groups: _Groups, drawn: pl.DataFrame, total: int, words: Words, *, dense: bool
+) -> Iterator[str]:
+    """What is drawn, of how many, under which filter."""
+    passing = selection.points.height
+    everything = words.several(total, "example")
+    if passing == total and not dense:
+        who = words("all drawn", total=everything)
+    elif passing == total:
+        who = everything
+    else:
+        who = words("some drawn", passing=passing, total=everything)
+    if selection.conditions:
+        who = words("filtered", who=who, conditions=words.joined(selection.conditions, "and"))
+    yield who
+    if dense:
+        points = np.bincount(drawn[groups.column].to_numpy(), minlength=len(groups.counts))
+        whole = [groups.categories[i].name for i in groups.order[::-1] if points[i] == groups.counts[i]]
+        layer = words("density", points=drawn.height)
+        if whole:
+            layer += words("comma") + words("complete", names=words.joined(whole, "comma"))
+        yield layer
+    if selection.missing:
+        yield words("valueless", count=selection.missing, names=words.joined(selection.valueless, "or"))
+
+
+def _lines(parts: Sequence[str], separator: str, columns: int) -> list[str]:
+    """The parts on as few lines as hold them, each part cut where it alone is too long."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and width(lines[-1] + separator + part) <= columns:
+            lines[-1] += separator + part
+        else:
+            lines.append(cut(part, columns))
+    return lines
+
+
+def _heading(title: str, lines: Sequence[str], settings: PlotConfig) -> dict[str, str]:
+    heading = escape(cut(title, layout.columns(settings.width, settings.height, 22)))
+    size = 13 * look.unit(settings.width, settings.height)
+    below = "<br>".join(map(escape, lines))
+    return {"text": f"<b>{heading}</b><br><span style='font-size:{size:.1f}px;color:{look.MUTED}'>{below}</span>"}
+
+
+def _note(selection: Selection, total: int, words: Words, unit: float) -> dict[str, Any]:
+    """What an empty map says."""
+    wanted = [*selection.conditions, *(words("value of", signal=signal) for signal in selection.valueless)]
+    text = words("none has", wanted=words.joined(wanted, "and")) if total else words("no examples")
+    return {
+        "text": escape(cut(text, 80)),
         "xref": "x domain",
         "yref": "y domain",
         "x": 0.5,
         "y": 0.5,
         "showarrow": False,
-        "font": {"size": 16, "color": look.MUTED},
+        "font": {"size": 16 * unit, "color": look.MUTED},
     }
 
 
-# ----------------------------------------------------------------------------------------------- regions
-
-# region -> width of its label, where its middle may lie and would best lie, in fractions of the axes
-_REGIONS = {
-    "easy-to-learn": (0.16, (0.09, 0.45, 0.66, 0.95), (0.15, 0.86)),
-    "ambiguous": (0.14, (0.66, 0.92, 0.34, 0.66), (0.88, 0.50)),
-    "hard-to-learn": (0.16, (0.09, 0.45, 0.05, 0.32), (0.17, 0.12)),
-}
-_LABEL_HEIGHT = 0.08
-
-
-def _regions(points: pl.DataFrame, ranges: Mapping[str, Range], *, ambiguous: bool) -> list[dict[str, Any]]:
-    """Names of the regions of Swayamdipta 2020, each where its label hides the least, rare points above all."""
-    grid = 120
-    share = {axis: (points[axis].to_numpy() - low) / (high - low) for axis, (low, high) in ranges.items()}
-    size = points.select(pl.len().over("category"))["len"].to_numpy()
-    weights = np.minimum(1.0, 300 / size)
-    density = np.histogram2d(share["x"], share["y"], bins=grid, range=((0, 1), (0, 1)), weights=weights)[0]
-    below = np.zeros((grid + 1, grid + 1))
-    below[1:, 1:] = density.cumsum(0).cumsum(1)
-
-    def hidden(x: float, y: float, width: float) -> float:
-        left, right = (round(grid * min(max(edge, 0), 1)) for edge in (x - width / 2, x + width / 2))
-        low, high = (round(grid * min(max(edge, 0), 1)) for edge in (y - _LABEL_HEIGHT / 2, y + _LABEL_HEIGHT / 2))
-        return float(below[right, high] - below[left, high] - below[right, low] + below[left, low])
-
-    labels = []
-    for name, (width, (left, right, low, high), (best_x, best_y)) in _REGIONS.items():
-        if name == "ambiguous" and not ambiguous:
-            continue
-        _, x, y = min(
-            (hidden(x, y, width) + 3 * math.hypot(x - best_x, y - best_y), x, y)
-            for x in np.linspace(left, right, 25)
-            for y in np.linspace(low, high, 25)
-        )
-        color = look.REGION_COLORS[name]
-        labels.append(
-            {
-                "text": f"<b>{name}</b>",
-                # in data coordinates: the name stays with its region when the map is zoomed
-                "xref": "x",
-                "yref": "y",
-                "x": ranges["x"][0] + x * (ranges["x"][1] - ranges["x"][0]),
-                "y": ranges["y"][0] + y * (ranges["y"][1] - ranges["y"][0]),
-                "showarrow": False,
-                "font": {"size": 13.5, "color": color},
-                "bgcolor": "rgba(255,255,255,0.85)",
-                "bordercolor": color,
-                "borderwidth": 1.2,
-                "borderpad": 4,
-            }
-        )
-    return labels
+def _regions(
+    points: pl.DataFrame,
+    groups: _Groups,
+    extent: tuple[Range, Range],
+    settings: PlotConfig,
+    frame: layout.Frame,
+    words: Words,
+) -> list[dict[str, Any]]:
+    return regions.names(
+        points["x"].to_numpy(),
+        points["y"].to_numpy(),
+        points[groups.column].to_numpy(),
+        len(groups.categories),
+        extent,
+        frame=frame.map,
+        unit=frame.unit,
+        words=words,
+        ambiguous=bool((points["x"] >= regions.SPREADS[settings.attr2]).any()),
+    )

@@ -1,23 +1,11 @@
-"""What stands in the box beside a point: texts of others, made harmless and wrapped."""
+"""Texts of others on the figure: made harmless, measured, cut."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
-
-import numpy as np
-import polars as pl
-
-from datamap_cli.plot.look import MUTED
 
 COLUMNS = 40
-"""Width of a line; East Asian characters count two."""
-CHARACTERS = 300
-"""Longest text shown."""
-
-_MAIN_SIGNALS = ("avg_probs", "label_var", "correct_times", "forgetting_times", "learnt_times")
+"""Width of a name on the figure; East Asian characters count two."""
 
 _VISIBLE = {
     **{code: chr(0x2400 + code) for code in range(0x20)},  # Unicode's pictures of control characters
@@ -39,8 +27,6 @@ _WIDE = (
     "\U0001f300-\U0001faff\U00020000-\U0003ffff"
 )
 _AFTER_WIDE = re.compile(f"(?<=[{_WIDE}])")
-# no line begins with one of these
-_CLOSING = "，。、；：！？）】》〉」』…”’,.;:!?)"
 
 
 def visible(text: str) -> str:
@@ -66,89 +52,6 @@ def cut(text: str, columns: int = COLUMNS) -> str:
     return re.sub(rf"[{_WIDE}]\Z", "", spread[: columns - 1]).replace("\0", "") + "…"
 
 
-def wrap(text: str, columns: int = COLUMNS) -> list[str]:
-    """Lines of at most `columns`: broken at blanks and around East Asian characters, else anywhere.
-
-    The text has no control characters, as `visible` leaves it. Blanks at a break are dropped.
-    """
-    return [line.replace("\0", "").rstrip(" ") for line in _line(columns).findall(_spread(text))]
-
-
 def _spread(text: str) -> str:
     """A filler after each wide character: a column is a character then."""
     return text if text.isascii() else _AFTER_WIDE.sub("\0", text)
-
-
-@cache
-def _line(columns: int) -> re.Pattern[str]:
-    some = f".{{1,{columns}}}"
-    may_break = rf"(?: |\Z|(?<=\0)(?![{_CLOSING}])|(?![{_CLOSING}])[{_WIDE}])"
-    # where there is no break to be had, anywhere but between a wide character and its filler
-    return re.compile(rf" *(?! )({some}(?={may_break})|{some}(?<![{_WIDE}]))", re.DOTALL)
-
-
-def paragraph(text: str) -> str:
-    """A foreign text as lines of pseudo-HTML, cut at CHARACTERS."""
-    if len(text) > CHARACTERS:
-        text = text[:CHARACTERS] + "…"
-    text = visible(text)
-    lines = [text] if 2 * len(text) <= COLUMNS else wrap(text)
-    return "<br>".join(escape(line) for line in lines)
-
-
-def fields(summary: pl.DataFrame, examples: pl.DataFrame | None, classes: Sequence[str], axes: Sequence[str]) -> Any:
-    """Array of strings in pseudo-HTML, (N, fields), what `template` refers to, for these rows of both."""
-    names = [escape(cut(name)) for name in classes]
-    columns = [
-        [escape(cut(identifier)) for identifier in summary["id"].cast(pl.String)],
-        *([] if examples is None else [map(paragraph, examples[text]) for text in _texts(examples)]),
-        *([[names[label] for label in summary["label"]], _verdicts(summary, names)] if _has_labels(summary) else []),
-        *(_numbers(summary[signal]) for signal in _signals(summary, axes)),
-    ]
-    return np.array([list(column) for column in columns], dtype=object).T
-
-
-def template(summary: pl.DataFrame, examples: pl.DataFrame | None, evaluations: int | None, axes: Sequence[str]) -> str:
-    """Plotly's hover template over the `fields`."""
-    names = [
-        "id",
-        *([] if examples is None else _texts(examples)),
-        *(["label", "predicted"] if _has_labels(summary) else []),
-        *(escape(cut(signal)) for signal in _signals(summary, axes)),
-    ]
-    lines = []
-    for number, name in enumerate(names):
-        value = f"%{{customdata[{number}]}}"
-        if name == "correct_times" and evaluations is not None:
-            value += f" / {evaluations}"
-        # a text begins its own line, and is told from the next by its name
-        between = "<br>" if name.startswith("text_") else "  "
-        lines.append(f"<span style='color:{MUTED}'>{name}</span>{between}{value}")
-    return "<br>".join(lines) + "<extra></extra>"
-
-
-def _has_labels(summary: pl.DataFrame) -> bool:
-    return {"label", "pred_label", "suggested_label"} <= set(summary.columns)
-
-
-def _texts(examples: pl.DataFrame) -> list[str]:
-    return ["text_a"] if examples["text_b"].is_null().all() else ["text_a", "text_b"]
-
-
-def _signals(summary: pl.DataFrame, axes: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*(name for name in _MAIN_SIGNALS if name in summary.columns), *axes]))
-
-
-def _verdicts(summary: pl.DataFrame, names: Sequence[str]) -> list[str]:
-    """The class last predicted, and on a line of its own the suggested one where it is not the label."""
-    suggestion = [f"<br><span style='color:{MUTED}'>suggested</span>  {name}" for name in names]
-    rows = summary.select("label", "pred_label", "suggested_label").iter_rows()
-    return [
-        names[predicted] + (suggestion[suggested] if suggested != label else "") for label, predicted, suggested in rows
-    ]
-
-
-def _numbers(values: pl.Series) -> list[str]:
-    if values.dtype.is_float():
-        values = values.round_sig_figs(4)
-    return values.cast(pl.String).fill_null("–").to_list()

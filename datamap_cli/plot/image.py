@@ -1,58 +1,110 @@
-"""The map as a PNG, drawn by the Chromium or Chrome of the machine."""
+"""The map as pictures, PNG, SVG or PDF, drawn by the Chromium or Chrome of the machine."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import math
 import os
 import re
 import subprocess
+import time
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import kaleido
+from choreographer.errors import ChannelClosedError
 from kaleido.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
 
+from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.plot import look
 from datamap_cli.plot.figure import DataMap
 
 _REMEDY = "on Debian or Ubuntu `apt-get install chromium`, elsewhere `plotly_get_chrome`, or set BROWSER_PATH"
 _SECONDS, _STARTING_SECONDS, _CLOSING_SECONDS = 600, 60, 10
 
 
-def image(data_map: DataMap) -> bytes:
-    """The map as PNG, look.WIDTH × look.HEIGHT at look.SCALE. Raises DatamapError where no browser works."""
+class _Page(kaleido.PageGenerator):  # type: ignore[misc]
+    """The page that draws. Kaleido has WebGL draw twice as fine as the picture, which takes twice the time."""
+
+    footer = (
+        "<script>{ const toImage = Plotly.toImage; Plotly.toImage = (figure, options) => toImage("
+        "{ ...figure, config: { ...figure.config, plotGlPixelRatio:"
+        " options.format === 'png' ? Math.min(Math.max(options.scale, 1), 4) : 3 } }, options); }</script>"
+        + kaleido.PageGenerator.footer
+    )
+
+
+def images(data_maps: Sequence[DataMap], settings: PlotConfig) -> Generator[tuple[DataMap, str, bytes], None, None]:
+    """Each map in each of `settings.formats`, as it is drawn, by one browser: the map, the format, the file's bytes.
+
+    PNGs have width × height × scale² pixels; the size of SVG and PDF is width × height CSS pixels. What WebGL draws,
+    more than 5,000 points, is in these a picture within the picture, of three pixels for each CSS pixel. Raises
+    DatamapError where no browser works, or one does not draw in time.
+    """
     for name in ("kaleido", "choreographer", "browser_proc"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    figure = data_map.figure.to_dict()
-    for trace in figure["data"]:
-        trace.pop("customdata", None)  # the texts on hover, most of the bytes
-    browser = os.environ.get("BROWSER_PATH")
+    path = os.environ.get("BROWSER_PATH")
+    loop = asyncio.new_event_loop()
+    browser: kaleido.Kaleido | None = None
+    drawing_since = math.inf
     try:
-        return asyncio.run(_render(figure))
+        browser = loop.run_until_complete(_browser())
+        # not kaleido.calc_fig_sync: it waits for ever for a browser that starts and says nothing
+        loop.run_until_complete(asyncio.wait_for(browser.open(), _STARTING_SECONDS))
+        for data_map in data_maps:
+            figure = data_map.figure.to_dict()
+            for format in settings.formats:
+                drawing_since = time.monotonic()
+                yield data_map, format, loop.run_until_complete(_drawn(browser, figure, format, settings))
     except ChromeNotFoundError:
-        found = f", and there is none at BROWSER_PATH={browser}" if browser else ""
-        raise DatamapError(f"the PNG needs Chromium or Chrome{found}: {_REMEDY}") from None
-    except (BrowserFailedError, BrowserClosedError):
-        which = f" at BROWSER_PATH={browser}" if browser else ""
-        raise DatamapError(f"the PNG needs Chromium or Chrome, and that{which} does not work: {_REMEDY}") from None
-    except asyncio.TimeoutError:
-        raise DatamapError(f"the PNG was not drawn within {_SECONDS} s; the HTML shows the same map") from None
-
-
-async def _render(figure: dict[str, Any]) -> bytes:
-    # not kaleido.calc_fig_sync: it waits for ever for a browser that starts and says nothing
-    browser = kaleido.Kaleido(mathjax=False, timeout=_SECONDS)  # MathJax would be fetched
-    try:
-        await asyncio.wait_for(browser.open(), _STARTING_SECONDS)
-        png: bytes = await browser.calc_fig(
-            figure, {"format": "png", "width": look.WIDTH, "height": look.HEIGHT, "scale": look.SCALE}
-        )
+        found = f", and there is none at BROWSER_PATH={path}" if path else ""
+        raise DatamapError(f"pictures need Chromium or Chrome{found}: {_REMEDY}") from None
+    except (BrowserFailedError, BrowserClosedError, ChannelClosedError, asyncio.TimeoutError):
+        if time.monotonic() - drawing_since >= _SECONDS:  # however the browser takes its being given up
+            raise DatamapError(f"no picture was drawn within {_SECONDS} s; the HTML shows the same map") from None
+        which = f" at BROWSER_PATH={path}" if path else ""
+        raise DatamapError(f"pictures need Chromium or Chrome, and that{which} does not work: {_REMEDY}") from None
     finally:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(browser.close(), _CLOSING_SECONDS)
-    return png
+        if browser is not None:
+            loop.run_until_complete(_closed(browser))
+        _end(loop)
+
+
+async def _browser() -> kaleido.Kaleido:
+    """A browser not yet opened; it belongs to the loop that this runs in."""
+    return kaleido.Kaleido(page_generator=_Page(mathjax=False), timeout=_SECONDS)  # MathJax would be fetched
+
+
+async def _drawn(browser: kaleido.Kaleido, figure: dict[str, Any], format: str, settings: PlotConfig) -> bytes:
+    scale = settings.scale if format == "png" else 1
+    options = {"format": format, "width": settings.width, "height": settings.height, "scale": scale}
+    drawing = browser.calc_fig(figure, options)
+    # Kaleido's own limit does not cover what it does after drawing
+    picture: bytes = await asyncio.wait_for(drawing, _SECONDS + _CLOSING_SECONDS)
+    return picture
+
+
+async def _closed(browser: kaleido.Kaleido) -> None:
+    # a drawing that was given up may have closed the browser's channel already
+    with contextlib.suppress(asyncio.TimeoutError, ChannelClosedError):
+        await asyncio.wait_for(browser.close(), _CLOSING_SECONDS)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """What asyncio.run does at its end; it cannot yield in between."""
+    loop.run_until_complete(_cancelled(asyncio.all_tasks(loop)))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _CHINESE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
@@ -61,16 +113,9 @@ _CHINESE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff
 def missing_fonts(data_map: DataMap) -> str | None:
     """The remedy where texts in the figure need a Chinese font and the machine has none, else None.
 
-    Without one the PNG shows boxes, without a word.
+    Without one the pictures show boxes, without a word.
     """
-    layout = data_map.figure.layout
-    shown = [
-        layout.title.text,
-        layout.xaxis.title.text,
-        layout.yaxis.title.text,
-        *(annotation.text for annotation in layout.annotations),
-    ]
-    if not any(_CHINESE.search(text) for text in shown if text):
+    if not _CHINESE.search(_texts(data_map)):
         return None
     try:
         fonts = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, timeout=30, check=False)
@@ -79,6 +124,16 @@ def missing_fonts(data_map: DataMap) -> str | None:
     if fonts.stdout.strip():
         return None
     return (
-        "the map's texts need a Chinese font and this machine has none, so the PNG shows boxes:"
+        "the map's texts need a Chinese font and this machine has none, so the pictures show boxes:"
         " on Debian or Ubuntu `apt-get install fonts-noto-cjk`"
     )
+
+
+def _texts(data_map: DataMap) -> str:
+    """All that is written on the map."""
+    layout = data_map.figure.layout.to_plotly_json()
+    layout.pop("template", None)
+    layout.pop("images", None)
+    bars = [list(trace.x) for trace in data_map.figure.data if trace.type == "bar" and trace.xaxis == "x4"]
+    names = [trace.name for trace in data_map.figure.data]
+    return json.dumps([layout, names, bars], default=str, ensure_ascii=False)

@@ -1,0 +1,246 @@
+"""What the page carries of the points: ids, texts, signals and courses, each deflated and in base64.
+
+Everything is in the order of the point traces end to end: the position of a point is its place in all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from datamap_cli.plot import hover
+
+Floats = npt.NDArray[np.floating[Any]]
+
+BLOCK = 1024
+"""Examples whose ids, or texts, are inflated together."""
+SIGNALS_MB, COURSES_MB = 8.0, 4.0
+"""Megabytes of the page that the signals, and the courses of the examples, may take."""
+
+# carried before all others where not all fit
+_FIRST = ("label", "pred_label", "suggested_label", "s_label", "correct_times", "correct_ratio", "forgetting_times")
+_CLASSES = ("label", "pred_label", "suggested_label")
+
+# signal -> the drawn axes it follows from, and how: not carried where it does
+_FOLLOWING: dict[str, tuple[set[str], Callable[[Floats, Floats], Floats]]] = {
+    "variability": ({"label_var"}, lambda _, variance: np.sqrt(variance)),
+    "threshold_closeness": ({"avg_probs"}, lambda mean, _: mean * (1 - mean)),
+    "aleatoric": ({"avg_probs", "label_var"}, lambda mean, variance: mean * (1 - mean) - variance),
+}
+
+_MEGABYTE = 1_000_000
+_LEVEL = 6
+_NULL = 0xFFFF
+_STEPS = 0x3FFF
+_FEW = 0xFF
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """The courses of the examples: of each evaluation that is carried, the probabilities of label and runner-up."""
+
+    evaluations: Sequence[int]
+    """Their numbers, of T columns."""
+    label_probs: npt.NDArray[np.float32]
+    """(N, T), a row per point; NaN where there is no record."""
+    runner_up_probs: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Payload:
+    about: dict[str, Any]
+    """What the page's scripts must know of the blocks."""
+    blocks: dict[str, str]
+    """Base64 by the id of its element."""
+
+
+def carried_evaluations(points: int, evaluations: int) -> list[int]:
+    """Numbers of the evaluations whose probabilities fit into the page, evenly spaced; none where two do not fit."""
+    most = int(COURSES_MB * _MEGABYTE * 3 / 4 / max(2 * points, 1))
+    if most < 2 <= evaluations:
+        return []
+    return [int(t) for t in np.linspace(0, evaluations - 1, min(most, evaluations)).round()]
+
+
+def pack(
+    summary: pl.DataFrame,
+    examples: pl.DataFrame | None,
+    trajectories: Trajectories | None,
+    axes: Mapping[str, str],
+    classes: Sequence[str],
+    text_budget_mb: float,
+) -> Payload:
+    """The blocks of these points, whose frames have a row each; `axes` are the signals of the drawn "x" and "y"."""
+    with ThreadPoolExecutor(2) as pool:  # zlib lets go of the interpreter
+        # as texts: JavaScript knows no whole numbers beyond 2⁵³
+        names = summary["id"].cast(pl.String)
+        ids = _listed("ids", [_lists([names], None, start) for start in _starts(summary)], pool)
+        texts, about_texts = _texts(examples, text_budget_mb, pool)
+        signals, about_signals = _signals(summary, axes, classes, pool)
+        courses, about_courses = _courses(trajectories)
+    about = {"points": summary.height, "block": BLOCK, "texts": about_texts, **about_signals, "courses": about_courses}
+    return Payload(about, {**ids, **texts, **signals, **courses})
+
+
+def _starts(frame: pl.DataFrame) -> range:
+    return range(0, frame.height, BLOCK)
+
+
+def _listed(name: str, blocks: Iterable[bytes], pool: ThreadPoolExecutor) -> dict[str, str]:
+    return {f"{name}-{number}": block for number, block in enumerate(pool.map(_deflated, blocks))}
+
+
+def _deflated(data: bytes) -> str:
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b64encode(compressor.compress(data) + compressor.flush()).decode()
+
+
+def _lists(columns: Sequence[pl.Series], length: int | None, start: int) -> bytes:
+    """A block of rows as JSON, a list per column."""
+    block = [column[start : start + BLOCK] for column in columns]
+    if length is not None:
+        block = [_cut(column, length) for column in block]
+    return json.dumps([column.to_list() for column in block], ensure_ascii=False, separators=(",", ":")).encode()
+
+
+# ------------------------------------------------------------------------------------------------- texts
+
+
+def _texts(
+    examples: pl.DataFrame | None, budget: float, pool: ThreadPoolExecutor
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Blocks of the texts, all cut to one length where they would take more than `budget` megabytes."""
+    names = [] if examples is None else text_columns(examples)
+    if examples is None or examples.is_empty():
+        return {}, {"names": names, "cut": None}
+    columns = [examples[name].fill_null("") for name in names]
+    length = _fitting_length(columns, budget * _MEGABYTE)
+    while length != 0:
+        blocks = _listed("texts", [_lists(columns, length, start) for start in _starts(examples)], pool)
+        if length is None or sum(map(len, blocks.values())) <= budget * _MEGABYTE:
+            return blocks, {"names": names, "cut": length}
+        length = length * 9 // 10
+    return {}, {"names": [], "cut": 0}
+
+
+def text_columns(examples: pl.DataFrame) -> list[str]:
+    """text_a, and text_b where there are pairs."""
+    return ["text_a"] if examples["text_b"].is_null().all() else ["text_a", "text_b"]
+
+
+def _fitting_length(columns: Sequence[pl.Series], budget: float) -> int | None:
+    """Characters of each text that fit into `budget` bytes, by the blocks of a sample; None: all of them."""
+    rows = len(columns[0])
+    sample = range(0, rows, max(rows // 8 // BLOCK * BLOCK, BLOCK))
+    taken = sum(len(_deflated(_lists(columns, None, start))) for start in sample)
+    size = sum(int(column[start : start + BLOCK].str.len_bytes().sum()) for column in columns for start in sample)
+    total = sum(int(column.str.len_bytes().sum()) for column in columns)
+    if taken * total <= budget * max(size, 1):
+        return None
+    lengths = np.concatenate([column.str.len_chars().to_numpy() for column in columns])
+    characters = budget / taken * size / total * lengths.sum()  # what fits, of all
+    low, high = 0, int(lengths.max())
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if np.minimum(lengths, middle).sum() <= characters else (low, middle - 1)
+    return low
+
+
+def _cut(texts: pl.Series, length: int) -> pl.Series:
+    """The texts, those of more than `length` characters ending in an ellipsis there."""
+    cut = pl.concat_str(pl.col("text").str.slice(0, length), pl.lit("…"))
+    whole = pl.col("text").str.len_chars() <= length
+    return texts.alias("text").to_frame().select(pl.when(whole).then(pl.col("text")).otherwise(cut))["text"]
+
+
+# ----------------------------------------------------------------------------------------------- signals
+
+
+def _signals(
+    summary: pl.DataFrame, axes: Mapping[str, str], classes: Sequence[str], pool: ThreadPoolExecutor
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Blocks of the numeric columns, one each; the drawn axes have none, they are in the figure."""
+    numeric = [name for name, kind in summary.schema.items() if kind.is_numeric() or kind == pl.Boolean]
+    names = [name for name in numeric if name != "id" and (summary.is_empty() or summary[name].count() > 0)]
+    drawn = {signal: axis for axis, signal in axes.items()}
+    forms = {**drawn, **{name: "follows" for name in names if name not in drawn and _follows(summary, name, drawn)}}
+    coded = list(dict.fromkeys(name for name in (*_FIRST, *names) if name in names and name not in forms))
+    packed = dict(zip(coded, pool.map(lambda name: _packed(summary[name]), coded), strict=True))
+    carried, left = set(forms), SIGNALS_MB * _MEGABYTE
+    for name, (_, block) in packed.items():
+        if len(block) <= left:
+            carried.add(name)
+            left -= len(block)
+    kept = [name for name in names if name in carried]
+    about = [
+        {
+            "name": name,
+            "title": hover.escape(hover.cut(name)),
+            "classes": bool(classes) and name in _CLASSES,
+            **({"form": forms[name]} if name in forms else packed[name][0]),
+        }
+        for name in kept
+    ]
+    blocks = {f"signal-{number}": packed[name][1] for number, name in enumerate(kept) if name in packed}
+    return blocks, {"signals": about, "omitted": [name for name in names if name not in carried]}
+
+
+def _follows(summary: pl.DataFrame, name: str, drawn: Collection[str]) -> bool:
+    """Whether the page can reckon the signal from the drawn axes."""
+    needed, rule = _FOLLOWING.get(name, ({""}, None))
+    if rule is None or not needed <= set(drawn):
+        return False
+    mean, variance = (
+        summary[axis].cast(pl.Float64).to_numpy() if axis in needed else np.empty(0)
+        for axis in ("avg_probs", "label_var")
+    )
+    return bool(np.allclose(summary[name].cast(pl.Float64).to_numpy(), rule(mean, variance), rtol=0, atol=1e-9))
+
+
+def _packed(values: pl.Series) -> tuple[dict[str, Any], str]:
+    """How a signal is written, and the block: exactly where it has few values or small whole ones, else in 16,383
+    steps over its range."""
+    exact = values.cast(pl.Float64)
+    known = exact.is_finite().fill_null(False).to_numpy()
+    numbers = exact.fill_null(0).to_numpy()
+    distinct = np.unique(numbers[known])
+    if len(distinct) <= _FEW:
+        codes = np.where(known, np.searchsorted(distinct, numbers), _FEW).astype(np.uint8)
+        return {"form": "values", "values": distinct.tolist()}, _deflated(codes.tobytes())
+    low, high = float(distinct[0]), float(distinct[-1])
+    whole = high - low < _NULL and bool((distinct == np.floor(distinct)).all())
+    step = 1.0 if whole else (high - low) / _STEPS
+    codes = np.where(known, np.round((numbers - low) / step), _NULL).astype(np.uint16)
+    # all high bytes, then all low ones: the high ones deflate
+    planes = np.concatenate([codes >> 8, codes & 0xFF]).astype(np.uint8)
+    decimals = max(0, math.ceil(-math.log10(step)))
+    return {"form": "steps", "low": low, "step": step, "decimals": decimals}, _deflated(planes.tobytes())
+
+
+# ----------------------------------------------------------------------------------------------- courses
+
+
+def _courses(trajectories: Trajectories | None) -> tuple[dict[str, str], dict[str, Any] | None]:
+    """One block of bytes, (T, 2, N): the label's probability in 254 steps, 255 where there is none, and what label and
+    runner-up together lack of 1, which deflates to nothing where there are two classes."""
+    if trajectories is None or not trajectories.evaluations:
+        return {}, None
+    label, runner_up = (_quantised(p.T) for p in (trajectories.label_probs, trajectories.runner_up_probs))
+    rest = 254 - label.astype(np.int16) - runner_up
+    block = np.stack([label, (rest & 0xFF).astype(np.uint8)], axis=1)
+    return {"courses": _deflated(block.tobytes())}, {"evaluations": list(trajectories.evaluations)}
+
+
+def _quantised(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    known = np.isfinite(probabilities)
+    return np.where(known, np.round(np.where(known, probabilities, 0) * 254), 255).astype(np.uint8)
