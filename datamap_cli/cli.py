@@ -1,13 +1,13 @@
-"""The commands: parse, compose the rooms, print.
+"""The command line: its commands and options; what they do is in `compose`.
 
 Everything heavy is imported inside the commands: `datamap --help` must answer at once.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,6 @@ from datamap_cli.errors import DatamapError
 
 if TYPE_CHECKING:
     from datamap_cli.config import Config
-    from datamap_cli.plot import DataMap
 
 app = typer.Typer(
     name="datamap",
@@ -55,6 +54,7 @@ Overrides = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the run directory.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is there from its newest checkpoint.")]
 NoPng = Annotated[bool, typer.Option("--no-png", help="Write the HTML only; needs no browser.")]
 
 
@@ -80,16 +80,25 @@ def _datamap(
 
 @app.command()
 def train(
-    config: ConfigFile = None, run_dir: RunDir = None, overrides: Overrides = None, overwrite: Overwrite = False
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
 ) -> None:
     """Fine-tune a classifier and collect the signals of every training example."""
-    _train(_load(config, run_dir, overrides), overwrite=overwrite)
+    from datamap_cli.compose import training
+
+    _refuse_both(overwrite, resume)
+    training.collect(_load(config, run_dir, overrides), overwrite=overwrite, resume=resume)
 
 
 @app.command()
 def summarize(config: ConfigFile = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
     """Condense the signals to one row per example: summary.tsv and summary.parquet."""
-    _summarize(_load(config, run_dir, overrides))
+    from datamap_cli.compose import summary
+
+    summary.condense(_load(config, run_dir, overrides))
 
 
 @app.command()
@@ -108,6 +117,12 @@ def plot(
         typer.Option(help="Draw only examples whose value of this signal is at least --threshold.", metavar="SIGNAL"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="The least value of --criterion.", show_default="0")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help="Draw only rows for which this SQL expression over the columns is true.", metavar="SQL"),
+    ] = None,
+    color_by: Annotated[str | None, typer.Option(help="Signal that colours the points.", metavar="SIGNAL")] = None,
+    shape_by: Annotated[str | None, typer.Option(help="Signal that shapes the points.", metavar="SIGNAL")] = None,
     use_f_times: Annotated[
         int | None,
         typer.Option(
@@ -137,19 +152,132 @@ def plot(
     no_png: NoPng = False,
 ) -> None:
     """Draw the data map: interactive HTML, and PNG."""
+    from datamap_cli.compose import maps
+
     options: dict[str, Any] = {
         "plot.attr1": attr1,
         "plot.attr2": attr2,
         "plot.criterion": criterion,
         "plot.threshold": threshold,
+        "plot.where": where,
+        "plot.color_by": color_by,
+        "plot.shape_by": shape_by,
         "plot.use_f_times": use_f_times,
         "plot.use_l_times": use_l_times,
-        "plot.png": False if no_png else None,
+        "plot.formats": [] if no_png else None,
     }
     if summary is None:
-        _plot_run(_load(config, run_dir, overrides, options), output)
+        maps.of_run(_load(config, run_dir, overrides, options), output)
     else:
-        _plot_table(summary, _load(config, run_dir, overrides, options, needed=False), output)
+        maps.of_table(summary, _load(config, run_dir, overrides, options, needed=False), output)
+
+
+@app.command()
+def suspects(
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    score: Annotated[
+        str | None, typer.Option(help="Signal to rank by.", metavar="SIGNAL", show_default="avg_loss")
+    ] = None,
+    top: Annotated[
+        str, typer.Option(help="Rows to write: a fraction of all, 0.1 or 10%, or a number, 100.", metavar="N")
+    ] = "10%",
+) -> None:
+    """List the examples that are probably mislabelled, with the suggested labels: suspects.tsv.
+
+    `datamap signals` says which end of a signal is suspicious. How many
+    labels are wrong is estimated by cleanlab, if it is installed.
+    """
+    from datamap_cli.compose import suspecting
+
+    suspecting.write(_load(config, run_dir, overrides), score, top)
+
+
+@app.command()
+def select(
+    output: Annotated[Path, typer.Option(help="The file to write, in the format of the data file.", metavar="FILE")],
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    region: Annotated[
+        str | None, typer.Option(help="Only rows of this region of the map: easy, ambiguous or hard.", metavar="REGION")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Only rows for which this SQL expression over the summary's columns is true, such as "
+            '"forgetting_times >= 1 and avg_probs < 0.3".',
+            metavar="SQL",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Signal, or SQL expression, that --top and --bottom rank by.", metavar="SIGNAL")
+    ] = None,
+    top: Annotated[
+        str | None,
+        typer.Option(help="The highest values of --by: a fraction, 0.1 or 10%, or a number of rows, 100.", metavar="N"),
+    ] = None,
+    bottom: Annotated[
+        str | None, typer.Option(help="The lowest values of --by; with --top, both ends.", metavar="N")
+    ] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option(help="Take --top and --bottom within each value of this column: label.", metavar="COLUMN"),
+    ] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Write the run's other rows instead, all but these.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the data file is now, if it was moved since the training.", metavar="FILE"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take the data file though it was changed since the training.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
+) -> None:
+    """Write rows of your data file, chosen by the map: bytes, columns and header as they are.
+
+    --region and --where filter, both together if both are given; --top
+    and --bottom then take their share of what the filters leave; --drop
+    turns the result around. Ties are broken by id; rows without a value
+    of --by are in neither end. The rows keep their order. The rule and
+    the counts are written beside the file.
+    """
+    from datamap_cli.compose import selecting
+
+    rule = selecting.rule(region=region, where=where, by=by, top=top, bottom=bottom, balance=balance, drop=drop)
+    selecting.write(_load(config, run_dir, overrides), rule, output, data=data, force=force, overwrite=overwrite)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="The directory of a run.", metavar="RUN_A", show_default=False)],
+    run_b: Annotated[
+        Path,
+        typer.Argument(
+            help="That of another over the same ids, such as another seed.", metavar="RUN_B", show_default=False
+        ),
+    ],
+    overrides: Overrides = None,
+    arrows: Annotated[int, typer.Option(min=1, max=500, help="Arrows on the map: those that moved farthest.")] = 30,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write, without suffix: STEM.json, .tsv, .html and .png.",
+            metavar="STEM",
+            show_default="RUN_A/maps/compare-…",
+        ),
+    ] = None,
+    no_png: NoPng = False,
+) -> None:
+    """Compare two runs: rank correlation of each signal, who moved between regions, and a map with arrows.
+
+    The axes are those of the map, `plot.attr1` and `plot.attr2`.
+    """
+    from datamap_cli.compose import comparing
+
+    config = _load(None, run_a, overrides, {"plot.formats": [] if no_png else None})
+    comparing.write(config, (run_a, run_b), output, arrows)
 
 
 @app.command()
@@ -158,18 +286,22 @@ def run(
     run_dir: RunDir = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     no_png: NoPng = False,
 ) -> None:
     """Train, summarize and plot, the three in a row."""
-    from datamap_cli import plot as drawing
-    from datamap_cli import signals
+    from datamap_cli import train as train_room
+    from datamap_cli.compose import maps, training
+    from datamap_cli.compose import summary as summarizing
 
-    resolved = _load(config, run_dir, overrides, {"plot.png": False if no_png else None})
-    # before hours of training, not after
-    drawing.check_signals(resolved.plot, ["label", "s_label", *(signal.name for signal in signals.SIGNALS)])
-    _train(resolved, overwrite=overwrite)
-    _summarize(resolved)
-    _plot_run(resolved, None)
+    _refuse_both(overwrite, resume)
+    resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
+    maps.check(resolved)
+    training.collect(resolved, overwrite=overwrite, resume=resume)
+    if not train_room.leads():
+        return
+    summarizing.condense(resolved)
+    maps.of_run(resolved, None)
 
 
 @app.command(name="import")
@@ -194,11 +326,14 @@ def import_dynamics(
 ) -> None:
     """Import training dynamics that were collected elsewhere; then summarize and plot them."""
     from datamap_cli import config as configuration
+    from datamap_cli.compose import importing
 
     values: dict[str, Any] = {"run_dir": str(run_dir)}
     if examples is not None:
         values["data.train"] = str(examples)
-    _import(source, configuration.load(config, overrides or (), values), format, examples, overwrite=overwrite)
+    importing.bring_in(
+        source, configuration.load(config, overrides or (), values), format, examples, overwrite=overwrite
+    )
 
 
 @app.command()
@@ -258,7 +393,9 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-# ----------------------------------------------------------------------------------------- composition
+def _refuse_both(overwrite: bool, resume: bool) -> None:
+    if overwrite and resume:
+        raise DatamapError("--resume goes on with a run, --overwrite replaces it; give one of them")
 
 
 def _load(
@@ -284,173 +421,19 @@ def _load(
     return configuration.load(config, overrides or (), values)
 
 
-def _train(config: Config, *, overwrite: bool) -> None:
-    from datamap_cli import dataset, store, terminal, train
-    from datamap_cli.recorder import SignalRecorder
-
-    store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
-    data = dataset.load(config.data)
-    for text in data.notes:
-        terminal.note(text)
-    terminal.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
-    display = terminal.TrainingDisplay()
-    recorder: SignalRecorder | None = None
-    with display.shown():
-        for event in train.run(config, data.examples, data.classes):
-            display.show(event)
-            match event:
-                case train.Started():
-                    # only now: what went wrong until here has cost no earlier run
-                    recorder = SignalRecorder(
-                        config.run_dir,
-                        examples=data.examples,
-                        classes=data.classes,
-                        overwrite=overwrite,
-                        format=config.signals.format,
-                        config=config,
-                        origin=store.Origin(
-                            "train", str(data.path), data.sha256, model=config.model.name, seed=config.train.seed
-                        ),
-                    )
-                case train.Evaluation():
-                    assert recorder is not None
-                    recorder.record(step=event.step, ids=data.examples["id"], logits=event.logits)
-                    recorder.finish_evaluation(epoch=event.epoch, train_loss=event.train_loss, seconds=event.seconds)
-                case train.Trained():
-                    assert recorder is not None
-                    recorder.finish(event.save)
-    typer.echo(f"signals: {config.run_dir / 'signals'}")
-
-
-def _import(source: Path, config: Config, format: str | None, texts: Path | None, *, overwrite: bool) -> None:
-    from datamap_cli import dataset, dynamics, store, terminal
-    from datamap_cli.recorder import SignalRecorder
-
-    store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
-    imported = dynamics.read(source, format, incomplete="drop" if config.summarize.incomplete == "drop" else "error")
-    for text in imported.notes:
-        terminal.note(text)
-    given = ("id", "label", "s_label", "text_a", "text_b")
-    first = imported.evaluations[0].examples
-    examples = first.select(name for name in given if name in first.columns)
-    if texts is not None:
-        known = dataset.load_texts(config.data)
-        examples = (
-            examples.select("id", "label", "s_label")
-            .with_columns(key=examples["id"].cast(str))
-            .join(
-                known.select("text_a", "text_b", key=known["id"].cast(str)), on="key", how="left", maintain_order="left"
-            )
-        )
-        missing = int(examples["text_a"].null_count())
-        if missing:
-            terminal.note(f"{texts}: no text for {missing:,} of {examples.height:,} examples")
-    origin = store.Origin(f"import {imported.format}", str(source.resolve()), store.sha256(source))
-    with SignalRecorder(
-        config.run_dir,
-        examples=examples,
-        classes=imported.classes,
-        overwrite=overwrite,
-        format=config.signals.format,
-        config=config,
-        origin=origin,
-    ) as recorder:
-        for evaluation in imported.evaluations:
-            extra = {name: evaluation.examples[name].to_numpy() for name in first.columns if name not in given}
-            recorder.record(step=evaluation.step, ids=evaluation.examples["id"], probs=evaluation.probs, extra=extra)
-            recorder.finish_evaluation()
-    terminal.note(
-        f"{imported.format}: {examples.height:,} examples, {len(imported.classes)} classes, "
-        f"{len(imported.evaluations)} evaluations"
-    )
-    typer.echo(f"signals: {config.run_dir / 'signals'}")
-
-
-def _summarize(config: Config) -> None:
-    from datamap_cli import signals, store, terminal
-
-    run = store.Run.open(config.run_dir)
-    if run.info.finished is None:
-        terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
-    with ExitStack() as stack:
-        scratch = stack.enter_context(run.scratch())
-        options: dict[str, Any] = {}
-        if config.summarize.scheduler is not None:
-            from datamap_cli import cluster
-
-            client = stack.enter_context(cluster.client(config.summarize.scheduler))
-            options = {"blockwise": cluster.Workers(client), "block": cluster.BLOCK}
-        paths = signals.write_summary(
-            run.write_summary,
-            run.evaluations(scratch),
-            scratch,
-            el2n_evaluations=config.summarize.el2n_evaluations,
-            incomplete=config.summarize.incomplete,
-            **options,
-        )
-    terminal.print_summary(run.scan_summary(), run.scan_examples(), run.info.classes)
-    typer.echo()
-    for path in paths:
-        typer.echo(f"summary: {path}")
-
-
-def _plot_run(config: Config, output: Path | None) -> None:
-    from datamap_cli import plot as drawing
-    from datamap_cli import store
-
-    run = store.Run.open(config.run_dir)
-    summary = run.scan_summary().collect()
-    data_map = drawing.draw(
-        summary,
-        config.plot,
-        title=f"Data map: {run.title}",
-        evaluations=len(run.info.evaluations),
-        examples=run.texts(summary["id"]),
-        classes=run.info.classes,
-    )
-    _write_map(data_map, *(run.map_files(config.plot) if output is None else store.map_files(output)), config)
-
-
-def _plot_table(summary: Path, config: Config, output: Path | None) -> None:
-    from datamap_cli import plot as drawing
-    from datamap_cli import store
-
-    table = store.read_summary(summary)
-    labels = [name for name in ("label", "pred_label", "suggested_label") if name in table.columns]
-    data_map = drawing.draw(
-        table.drop(labels),  # class names are not known
-        config.plot,
-        title=f"Data map: {summary.name}",
-        evaluations=None,
-        examples=None,
-        classes=[],
-    )
-    _write_map(data_map, *store.map_files(output or summary.with_suffix("")), config)
-
-
-def _write_map(data_map: DataMap, html: Path, png: Path, config: Config) -> None:
-    from datamap_cli import plot as drawing
-    from datamap_cli import store, terminal
-
-    store.write_bytes(html, drawing.page(data_map).encode())
-    typer.echo(f"map: {html}")
-    if not config.plot.png:
-        return
-    if (remedy := drawing.missing_fonts(data_map)) is not None:
-        terminal.note(remedy)
-    try:
-        image = drawing.image(data_map)
-    except DatamapError as error:
-        terminal.note(f"no PNG: {error}")
-        return
-    store.write_bytes(png, image)
-    typer.echo(f"map: {png}")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a mistake of the user's becomes one line and exit code 1."""
+    code: int | str | None = 0
     try:
         app(args=arguments, prog_name="datamap")
     except DatamapError as error:
         typer.echo(f"datamap: {error}", err=True)
-        sys.exit(1)
+        code = error.exit_code
+    except SystemExit as left:
+        code = left.code
+    if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1 and isinstance(code, int | None):
+        # Paddle's connections between processes may abort while the interpreter takes them down
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+    sys.exit(code)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,10 +40,13 @@ def note(text: str) -> None:
 
 
 class TrainingDisplay:
-    """Shows the events of a training: a live line on a terminal, and a plain line for every evaluation."""
+    """Shows the events of a training: a live line on a terminal, and a plain line for every evaluation.
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    Of several processes that train together one `talks`, the others are silent.
+    """
+
+    def __init__(self, *, talks: bool = True) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=not talks)
         self.live = self.console.is_terminal
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -65,6 +68,15 @@ class TrainingDisplay:
         with self.progress:
             yield
 
+    def note(self, text: str) -> None:
+        """A line of talk."""
+        self.console.print(Text(plain(text)), soft_wrap=True)
+
+    def show_phases(self, phases: Mapping[str, float], total: float) -> None:
+        """Seconds of each phase, and its share of the total."""
+        parts = [f"{name} {seconds:.1f} s ({seconds / total:.0%})" for name, seconds in phases.items()]
+        self.note(f"{_duration(total)} in all: {', '.join(parts)}")
+
     def show(self, event: train.Event) -> None:
         match event:
             case train.Started():
@@ -82,11 +94,12 @@ class TrainingDisplay:
     def _show_start(self, start: train.Started) -> None:
         self.start = start
         self.started = time.monotonic()
-        self.progress.update(self.steps, total=start.steps)
+        self.progress.update(self.steps, total=start.steps, completed=start.step)
         for text in start.notes:
-            self.console.print(Text(plain(text)), soft_wrap=True)
+            self.note(text)
+        machines = f"{start.processes} × {start.device.partition(':')[0]}" if start.processes > 1 else start.device
         self.console.print(
-            f"{start.model} ({start.parameters:,} parameters) on {start.device}: "
+            f"{start.model} ({start.parameters:,} parameters) on {machines}: "
             f"{_counted(start.steps, 'step')}, {_counted(start.evaluations, 'evaluation')}",
             markup=False,
             soft_wrap=True,
@@ -97,8 +110,10 @@ class TrainingDisplay:
         if self.passes is not None:
             self.progress.remove_task(self.passes)
             self.passes = None
-        done = evaluation.step / self.start.steps
-        left = (time.monotonic() - self.started) * (1 - done) / done if done else 0
+        # of this start: a training that went on from a checkpoint had steps before
+        taken = evaluation.step - self.start.step
+        remaining = self.start.steps - evaluation.step
+        left = (time.monotonic() - self.started) * remaining / taken if taken else None
         digits = len(f"{self.start.evaluations:,}")
         parts = [
             f"evaluation {evaluation.evaluation + 1:>{digits},}/{self.start.evaluations:,}",
@@ -106,7 +121,7 @@ class TrainingDisplay:
             f"step {evaluation.step:,}",
             f"loss {evaluation.train_loss:.4f}",
             f"accuracy {evaluation.accuracy:.1%}",
-            *([f"{_duration(left)} left"] if done < 1 else []),
+            *([f"{_duration(left)} left"] if remaining and left is not None else []),
         ]
         self.console.print("  ".join(parts), markup=False, soft_wrap=True)
 
@@ -142,7 +157,7 @@ def print_summary(summary: pl.LazyFrame, examples: pl.LazyFrame, classes: Sequen
     console.print(table)
 
     lowest = (
-        summary.select("id", "label", "suggested_label", "avg_probs")
+        summary.select("id", "label", "pred_label", "suggested_label", "avg_probs")
         .bottom_k(_LOWEST, by=["avg_probs", "id"])
         .join(examples.drop("label", "s_label"), on="id", how="left")
         .sort("avg_probs", "id")
@@ -157,7 +172,9 @@ def print_summary(summary: pl.LazyFrame, examples: pl.LazyFrame, classes: Sequen
     )
     for heading in ("id", "avg_probs"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("label", "suggested"):
+    # records without all probabilities suggest no label; the next best is the last prediction
+    other = "pred_label" if lowest["suggested_label"].null_count() else "suggested_label"
+    for heading in ("label", "predicted" if other == "pred_label" else "suggested"):
         table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=18)
     table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
     for row in lowest.iter_rows(named=True):
@@ -166,10 +183,86 @@ def print_summary(summary: pl.LazyFrame, examples: pl.LazyFrame, classes: Sequen
             Text(plain(str(row["id"]))),
             f"{row['avg_probs']:.4f}",
             Text(plain(classes[row["label"]])),
-            Text(plain(classes[row["suggested_label"]])),
+            Text(plain(classes[row[other]])),
             Text(plain(" | ".join(text[:200] for text in texts))),
         )
     console.print()
+    console.print(table)
+
+
+# -------------------------------------------------------------------------------------------- suspects
+
+_CLASSES = 10
+
+
+def print_suspects(table: pl.DataFrame, score: str, end: str) -> None:
+    """The first rows of suspects.tsv, labels by name: a line with the labels, one with the text, one with why."""
+    console = Console(highlight=False)
+    first = table.head(_LOWEST)
+    console.print(
+        f"The {first.height} {end}est {score}, of {table.height:,} written: are these labels wrong?", markup=False
+    )
+    for row in first.iter_rows(named=True):
+        texts = [text for text in (row.get("text_a"), row.get("text_b")) if text]
+        value = "none" if row["score"] is None else f"{row['score']:.4g}"
+        other = "" if row["label"] == row["suggested_label"] else f" → {row['suggested_label']}"
+        head = Text(f"{row['rank']:>3}  {plain(row['label'] + other)}", style="bold")
+        lines = [head.append(Text(f"  id {plain(str(row['id']))}, {score} {value}", style="not bold"))]
+        lines += [Text("     " + plain(" | ".join(text[:200] for text in texts)))] if texts else []
+        lines += [Text("     " + plain(row["why"]), style="dim")]
+        for line in lines:
+            console.print(line, no_wrap=True, overflow="ellipsis")
+
+
+def print_estimate(wrong: Sequence[int], given: Sequence[int], classes: Sequence[str], method: str) -> None:
+    """How many labels are estimated to be wrong, and how, by class where classes differ; counts by class index."""
+    console = Console(highlight=False)
+    console.print()
+    console.print(f"about {sum(wrong):,} of {sum(given):,} labels are wrong ({sum(wrong) / sum(given):.1%})")
+    console.print(Text(method, style="dim"), soft_wrap=True)
+    shares = [count / size for count, size in zip(wrong, given, strict=True) if size]
+    if max(shares) == min(shares):
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("given label", overflow="ellipsis", no_wrap=True, max_width=40)
+    for heading in ("examples", "wrong", "share"):
+        table.add_column(heading, justify="right")
+    order = sorted((k for k in range(len(classes)) if given[k]), key=lambda k: (-wrong[k], k))
+    shown = [k for k in order[:_CLASSES] if wrong[k]]
+    for k in shown:
+        table.add_row(Text(plain(classes[k])), f"{given[k]:,}", f"{wrong[k]:,}", f"{wrong[k] / given[k]:.1%}")
+    others = order[len(shown) :]
+    if others:
+        of_others = sum(given[k] for k in others), sum(wrong[k] for k in others)
+        share = f"{of_others[1] / of_others[0]:.1%}"
+        table.add_row(f"the other {len(others):,}", f"{of_others[0]:,}", f"{of_others[1]:,}", share)
+    console.print(table)
+
+
+# ------------------------------------------------------------------------------------------ comparison
+
+
+def print_comparison(correlations: pl.DataFrame, crossing: Mapping[str, Mapping[str, int]], total: int) -> None:
+    """The rank correlation of every signal, and who moved between regions."""
+    console = Console(highlight=False)
+    console.print(f"{total:,} examples: how alike the signals rank them")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("signal")
+    table.add_column("rank correlation", justify="right")
+    for row in correlations.sort("spearman", descending=True, nulls_last=True).iter_rows(named=True):
+        if row["agreement"] is not None:
+            table.add_row(Text(plain(row["signal"])), f"{row['agreement']:.1%} agree")
+        else:
+            table.add_row(Text(plain(row["signal"])), "–" if row["spearman"] is None else f"{row['spearman']:.3f}")
+    console.print(table)
+    console.print()
+    console.print("From region (rows) to region (columns)")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in crossing:
+        table.add_column(name, justify="right")
+    for before, counts in crossing.items():
+        table.add_row(before, *(f"{count:,}" for count in counts.values()))
     console.print(table)
 
 
@@ -182,14 +275,16 @@ def print_signals() -> None:
     for signal in signals.SIGNALS:
         console.print(Text(signal.name, style="bold"))
         console.print(Padding(Text(signal.definition), (0, 0, 0, 2)))
-        facts = f"{signal.range}; suspicious end: {signal.suspicious or 'neither'}; {signal.source}"
+        needs = "; needs all probabilities" if signal.all_probs else ""
+        facts = f"{signal.range}; suspicious end: {signal.suspicious or 'neither'}; {signal.source}{needs}"
         console.print(Padding(Text(facts, style="dim"), (0, 0, 0, 2)))
 
 
 def signals_markdown() -> str:
     """The same as a Markdown document."""
     rows = [
-        f"| `{signal.name}` | {signal.definition} | {signal.range} | {signal.suspicious or '–'} | {signal.source} |"
+        f"| `{signal.name}` | {signal.definition} | {signal.range} | {signal.suspicious or '–'} | "
+        f"{'yes' if signal.all_probs else '–'} | {signal.source} |"
         for signal in signals.SIGNALS
     ]
     return "\n".join([_SIGNALS_HEAD, *rows]) + "\n"
@@ -202,10 +297,12 @@ A column of `summary.tsv` and `summary.parquet` each, a row per training example
 `datamap signals --markdown` from the registry in the code.
 
 T evaluations, numbered from 0; at evaluation t, p_t is the probability of the given label, c_t whether the prediction
-was right; C classes. The suspicious end is where mislabelled examples gather.
+was right; C classes. The suspicious end is where mislabelled examples gather. What needs the probabilities of all
+classes is empty where `signals.probs: label` keeps the label's and the runner-up's only; the others are the same to the
+last bit.
 
-| column | definition | range | suspicious end | source |
-|---|---|---|---|---|"""
+| column | definition | range | suspicious end | needs all probabilities | source |
+|---|---|---|---|---|---|"""
 
 
 def print_checks(checks: Iterable[Check]) -> bool:

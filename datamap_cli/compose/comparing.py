@@ -1,0 +1,100 @@
+"""`datamap compare`: two runs over the same examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import typer
+
+from datamap_cli import comparison, signals, store, terminal
+from datamap_cli import plot as drawing
+from datamap_cli.config import Config
+from datamap_cli.errors import DatamapError
+from datamap_cli.plot.arrows import arrows, arrows_page
+
+
+def write(config: Config, directories: tuple[Path, Path], output: Path | None, number: int) -> None:
+    """Writes what differs between two runs, as JSON, a table, and a map of the `number` that moved farthest."""
+    runs = [store.Run.open(directory) for directory in directories]
+    names = (str(directories[0]), str(directories[1]))
+    first, second = (run.info.classes for run in runs)
+    if len(first) != len(second):
+        raise DatamapError(f"{names[0]} has {len(first)} classes, {names[1]} {len(second)}; they cannot be compared")
+    if first != second:
+        terminal.note("the classes have other names in the two runs; they are compared by their index")
+    region = signals.region()
+    summaries = [run.scan_summary().with_columns(region.alias("region")).collect(engine="streaming") for run in runs]
+    both = comparison.pair(summaries[0], summaries[1], names)
+    relabelled = both.filter(pl.col("label") != pl.col("label@b")).height
+    if relabelled:
+        terminal.note(f"{relabelled:,} examples have another label in {names[1]}")
+    correlations = comparison.correlations(both)
+    crossing = comparison.crossing(both["region"], both["region@b"], list(signals.REGIONS))
+    moves = comparison.moves(both, config.plot.attr2, config.plot.attr1)
+    moves = moves.join(both.select("id", "label", "region", "region@b"), on="id", how="left", maintain_order="left")
+    changed = both.filter(pl.col("region") != pl.col("region@b")).height
+
+    stem = output or directories[0] / "maps" / f"compare-{directories[1].resolve().name}"
+    html, png = store.map_files(stem)
+    number = min(number, moves.height)
+    data_map = arrows(
+        moves.with_columns(text=_texts(runs[0], moves["id"].head(number), moves.height)),
+        config.plot,
+        title=f"From {names[0]} to {names[1]}",
+        told=f"the {number:,} of {moves.height:,} that moved farthest; {changed:,} changed region",
+        regions=list(signals.REGIONS),
+        number=number,
+    )
+    account = {
+        "runs": [{"directory": name, "id": run.info.run_id} for name, run in zip(names, runs, strict=True)],
+        "examples": both.height,
+        "other label": relabelled,
+        "other region": changed,
+        "regions": crossing,
+        "signals": {row["signal"]: {k: v for k, v in row.items() if k != "signal"} for row in correlations.to_dicts()},
+        "map": {"x": config.plot.attr2, "y": config.plot.attr1},
+    }
+    table = moves.select(
+        "id",
+        pl.Series(first).gather(moves["label"]).alias("label"),
+        "moved",
+        pl.col("region").alias("region_a"),
+        pl.col("region@b").alias("region_b"),
+        *(
+            pl.col(f"{axis}{which}").alias(f"{signal}_{letter}")
+            for axis, signal in (("y", config.plot.attr1), ("x", config.plot.attr2))
+            for which, letter in (("", "a"), ("@b", "b"))
+        ),
+    )
+    terminal.print_comparison(correlations, crossing, both.height)
+    typer.echo()
+    for suffix, content in (
+        (".json", json.dumps(account, ensure_ascii=False, indent=1) + "\n"),
+        (".tsv", table.write_csv(separator="\t", float_precision=6)),
+        (".html", arrows_page(data_map)),
+    ):
+        path = html.with_suffix(suffix)
+        store.write_bytes(path, content.encode())
+        typer.echo(f"comparison: {path}")
+    if "png" not in config.plot.formats:
+        return
+    settings = config.plot.model_copy(update={"formats": ["png"]})
+    try:
+        for _, _, image in drawing.images([data_map], settings):
+            store.write_bytes(png, image)
+            typer.echo(f"comparison: {png}")
+    except DatamapError as error:
+        terminal.note(f"no PNG: {error}")
+
+
+def _texts(run: store.Run, ids: pl.Series, height: int) -> pl.Series:
+    """The texts of the examples with these ids on a line, then nulls up to `height`."""
+    texts = run.texts(ids)
+    line = (
+        pl.repeat(None, len(ids), dtype=pl.String, eager=True)
+        if texts is None
+        else texts.select(pl.concat_str("text_a", "text_b", separator=" | ", ignore_nulls=True))[:, 0]
+    )
+    return line.extend_constant(None, height - len(ids))

@@ -1,0 +1,110 @@
+"""`datamap plot`: summary → page and pictures."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import polars as pl
+import typer
+
+from datamap_cli import plot as drawing
+from datamap_cli import signals, store, terminal
+from datamap_cli.config import Config
+from datamap_cli.errors import DatamapError
+
+
+def check(config: Config) -> None:
+    """Raises DatamapError for a map that no summary of ours could give: known before hours of training, not after."""
+    kinds = {signal.name: pl.Boolean if signal.range == "false, true" else pl.Float64 for signal in signals.SIGNALS}
+    schema = {"id": pl.Int64, "label": pl.Int64, "s_label": pl.Int64, **kinds}
+    if config.data.id is not None:  # a column of ids may hold numbers or texts
+        with contextlib.suppress(DatamapError):
+            return drawing.check_signals(config.plot, pl.Schema({**schema, "id": pl.String}))
+    return drawing.check_signals(config.plot, pl.Schema(schema))
+
+
+def of_run(config: Config, output: Path | None) -> None:
+    """Draws the map of the run to `output`, a stem, or into the run directory."""
+    run = store.Run.open(config.run_dir)
+    summary = run.scan_summary()
+    data_map = drawing.draw(
+        summary.select(drawing.columns(config.plot, summary.collect_schema())).collect(),
+        config.plot,
+        title=drawing.heading(run.title, config.plot.language),
+        evaluations=len(run.info.evaluations),
+        classes=run.info.classes,
+        region=signals.region(),
+        hard_high=_HARD_HIGH,
+    )
+    points = _of_points(summary, data_map)
+    document = drawing.page(
+        data_map,
+        points,
+        config.plot,
+        examples=run.texts(points["id"]),
+        classes=run.info.classes,
+        evaluations=len(run.info.evaluations),
+        trajectories=_trajectories(run, points["id"]),
+    )
+    files = run.map_files(config.plot) if output is None else store.map_files(output)
+    _write_map(data_map, document, *files, config)
+
+
+def of_table(summary: Path, config: Config, output: Path | None) -> None:
+    """Draws the map of a summary in a file of its own to `output`, a stem, or beside the file."""
+    table = store.read_summary(summary)
+    labels = [name for name in ("label", "pred_label", "suggested_label") if name in table.columns]
+    data_map = drawing.draw(
+        table.drop(labels),  # class names are not known
+        config.plot,
+        title=drawing.heading(summary.name, config.plot.language),
+        region=signals.region() if "avg_probs" in table.columns else None,
+        hard_high=_HARD_HIGH,
+    )
+    points = _of_points(table.lazy().drop(labels), data_map)
+    document = drawing.page(
+        data_map, points, config.plot, examples=None, classes=[], evaluations=None, trajectories=None
+    )
+    _write_map(data_map, document, *store.map_files(output or summary.with_suffix("")), config)
+
+
+def _of_points(summary: pl.LazyFrame, data_map: drawing.DataMap) -> pl.DataFrame:
+    """The rows of the summary that are points of the map, in the order of its points."""
+    row, place = "\N{NUL}row", "\N{NUL}place"  # the summary's own columns may have any name
+    wanted = data_map.points.select(pl.col("row").cast(pl.UInt32).alias(row)).with_row_index(place).lazy()
+    rows = summary.with_row_index(row).join(wanted, on=row, how="inner").collect(engine="streaming")
+    return rows.sort(place).drop(row, place)
+
+
+def _trajectories(run: store.Run, ids: pl.Series) -> drawing.Trajectories | None:
+    """What the page carries of the courses of these examples; None where it is nothing."""
+    carried = drawing.carried_evaluations(len(ids), len(run.info.evaluations))
+    if not carried:
+        return None
+    try:
+        evaluations = list(run.evaluations().values())
+        return drawing.Trajectories(carried, *signals.trajectories([evaluations[t] for t in carried], ids))
+    except (DatamapError, pl.exceptions.PolarsError) as error:
+        # the map is of the summary: it needs no signal files any more
+        terminal.note(f"no courses of single examples on the page: {str(error).splitlines()[0]}")
+        return None
+
+
+_HARD_HIGH = {signal.name for signal in signals.SIGNALS if signal.suspicious == "high"}
+
+
+def _write_map(data_map: drawing.DataMap, document: str, html: Path, png: Path, config: Config) -> None:
+    store.write_bytes(html, document.encode())
+    typer.echo(f"map: {html}")
+    if not config.plot.formats:
+        return
+    if (remedy := drawing.missing_fonts(data_map)) is not None:
+        terminal.note(remedy)
+    try:
+        for _, format, picture in drawing.images([data_map], config.plot):
+            path = png.with_suffix(f".{format}")
+            store.write_bytes(path, picture)
+            typer.echo(f"map: {path}")
+    except DatamapError as error:
+        terminal.note(f"no {', '.join(config.plot.formats).upper()}: {error}")

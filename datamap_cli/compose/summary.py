@@ -1,0 +1,38 @@
+"""`datamap summarize`: signal records → summary."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import typer
+
+from datamap_cli import signals, store, terminal
+from datamap_cli.config import Config
+
+
+def condense(config: Config) -> None:
+    """Writes the summary of the run and prints what is to be seen in it."""
+    run = store.Run.open(config.run_dir)
+    if run.info.finished is None:
+        terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
+    with ExitStack() as stack:
+        scratch = stack.enter_context(run.scratch())
+        options: dict[str, Any] = {}
+        if config.summarize.scheduler is not None:
+            from datamap_cli import cluster
+
+            client = stack.enter_context(cluster.client(config.summarize.scheduler))
+            options = {"blockwise": cluster.Workers(client), "block": cluster.BLOCK}
+        paths = signals.write_summary(
+            run.write_summary,
+            run.evaluations(scratch),
+            scratch,
+            el2n_evaluations=config.summarize.el2n_evaluations,
+            incomplete=config.summarize.incomplete,
+            **options,
+        )
+    terminal.print_summary(run.scan_summary(), run.scan_examples(), run.info.classes)
+    typer.echo()
+    for path in paths:
+        typer.echo(f"summary: {path}")

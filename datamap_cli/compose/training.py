@@ -1,0 +1,161 @@
+"""`datamap train`: data set → training → signal records."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from datamap_cli import config as configuration
+from datamap_cli import dataset, store, terminal, train
+from datamap_cli.config import Config
+from datamap_cli.errors import DatamapError
+from datamap_cli.recorder import SignalRecorder
+
+# rows that are condensed to records at a time
+_ROWS = 65_536
+
+
+def collect(config: Config, *, overwrite: bool = False, resume: bool = False) -> None:
+    """Trains and records, from the beginning, or with `resume` from the newest checkpoint in the run directory.
+
+    Raises DatamapError where a run is in the directory and it is to be neither resumed nor overwritten, where the run
+    to be resumed was started with other data or another configuration, and when it was interrupted.
+    """
+    started = time.perf_counter()
+    leads = train.leads()
+    going_on = resume and store.Run.begun(config.run_dir)
+    if leads and not resume:
+        store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
+    if going_on and store.Run.open(config.run_dir).info.finished is not None:
+        terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
+        return
+    data = dataset.load(config.data)
+    display = terminal.TrainingDisplay(talks=leads)
+    for text in data.notes:
+        display.note(text)
+    step, checkpoint = _checkpoint(config, data, display) if going_on else (0, None)
+    display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
+    loaded = time.perf_counter()
+    recorder: SignalRecorder | None = None
+    saved = checkpoint
+    try:
+        with _interruption(display) as interruption, display.shown():
+            for event in train.run(
+                config, data.examples, data.classes, checkpoint=checkpoint, stop=lambda: interruption.number is not None
+            ):
+                display.show(event)
+                if isinstance(event, train.Stopped):
+                    number = interruption.number or signal.SIGTERM  # it may be another process that was asked to stop
+                    raise DatamapError(
+                        f"stopped by {signal.Signals(number).name} after step {event.step:,}; to go on: "
+                        f"datamap train --run-dir {config.run_dir} --resume",
+                        exit_code=128 + number,
+                    )
+                if not leads:
+                    continue
+                match event:
+                    case train.Started():
+                        # only now: what went wrong until here has cost no earlier run
+                        recorder = _recorder(config, data, step if going_on else None, overwrite=overwrite)
+                    case train.Checkpoint():
+                        assert recorder is not None
+                        saved = recorder.run.write_checkpoint(event.step, event.save)
+                    case train.Evaluation():
+                        assert recorder is not None
+                        _record(recorder, event)
+                    case train.Trained():
+                        assert recorder is not None
+                        recorder.finish(event.save)
+                        total = time.perf_counter() - started
+                        display.show_phases({"reading the data set": loaded - started, **event.seconds}, total)
+    except train.Diverged as error:
+        where = f"last checkpoint: {saved}" if saved is not None else "no checkpoint yet"
+        raise DatamapError(f"{error}; {where}") from error
+    if leads:
+        typer.echo(f"signals: {config.run_dir / 'signals'}")
+
+
+def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.TrainingDisplay) -> tuple[int, Path | None]:
+    """The step and the directory of the checkpoint to go on from; step 0 and None: from the beginning.
+
+    Raises DatamapError where the run was started with other data or another configuration.
+    """
+    run = store.Run.open(config.run_dir)
+    before = configuration.load(config.run_dir / "config.yaml")
+    free = ("train.device", "train.checkpoint_steps")
+    changed = configuration.changes(before, config, ("data", "model", "train", "signals"))
+    changed = [change for change in changed if not change.startswith(free)]
+    if run.info.origin.kind != "train":
+        raise DatamapError(f"{config.run_dir}: not a run of `datamap train`, which alone can be resumed")
+    if changed:
+        raise DatamapError(
+            f"{config.run_dir}: a run goes on with the configuration it was started with; now different, with "
+            f"the value of then: {', '.join(changed)}"
+        )
+    if run.info.origin.sha256 != data.sha256:
+        raise DatamapError(
+            f"{data.path}: changed since the run in {config.run_dir} was started; train with --overwrite"
+        )
+    step, path, damaged = run.checkpoint()
+    for text in damaged:
+        display.note(text)
+    display.note(f"going on {f'from {path}' if path else 'from the beginning: there is no checkpoint yet'}")
+    return step, path
+
+
+def _recorder(config: Config, data: dataset.Dataset, resume_at: int | None, *, overwrite: bool) -> SignalRecorder:
+    return SignalRecorder(
+        config.run_dir,
+        examples=data.examples,
+        classes=data.classes,
+        overwrite=overwrite,
+        format=config.signals.format,
+        probs=config.signals.probs,
+        config=config,
+        origin=store.Origin("train", str(data.path), data.sha256, model=config.model.name, seed=config.train.seed),
+        resume_at=resume_at,
+    )
+
+
+def _record(recorder: SignalRecorder, evaluation: train.Evaluation) -> None:
+    for first in range(0, len(evaluation.logits), _ROWS):
+        rows = slice(first, first + _ROWS)
+        recorder.record(step=evaluation.step, ids=recorder.examples["id"][rows], logits=evaluation.logits[rows])
+    recorder.finish_evaluation(epoch=evaluation.epoch, train_loss=evaluation.train_loss, seconds=evaluation.seconds)
+
+
+@dataclass
+class _Interruption:
+    """SIGINT or SIGTERM, once it came."""
+
+    number: int | None = None
+
+
+@contextmanager
+def _interruption(display: terminal.TrainingDisplay) -> Iterator[_Interruption]:
+    """Remembers the first SIGINT or SIGTERM, so that the step can be finished; a second one ends at once."""
+    interruption = _Interruption()
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        interruption.number = number
+        restore()
+        display.note("stopping with a checkpoint after this step; once more to stop at once")
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield interruption
+    finally:
+        restore()

@@ -1,0 +1,126 @@
+"""Which examples are probably mislabelled: ranked by a signal, why, and how many label errors there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata, util
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from datamap_cli.errors import DatamapError
+
+End = Literal["low", "high"]
+
+# Found planted errors best of all signals on the whole: gently trained and memorizing models, two classes and 77
+DEFAULT_SCORE = "avg_loss"
+
+COLUMNS = (
+    *("id", "label", "pred_label", "suggested_label", "avg_probs", "margin", "avg_loss", "correct_ratio"),
+    *("never_learnt", "learnt_for_good", "forgetting_times"),
+)
+"""The columns of the summary that are read besides the score."""
+
+
+def end(score: str, schema: pl.Schema, known: End | None) -> End:
+    """The end of the column `score` that is suspicious: the one that is `known`, or else the high one.
+
+    Raises DatamapError for a column that is missing or no number.
+    """
+    numeric = [name for name, dtype in schema.items() if name != "id" and (dtype.is_numeric() or dtype == pl.Boolean)]
+    if score not in numeric:
+        raise DatamapError(f"--score: {score}: expected a signal of the summary: {', '.join(numeric)}")
+    return known or "high"
+
+
+def rank(summary: pl.DataFrame, score: str, end: End, number: int, *, hard: pl.Expr) -> pl.DataFrame:
+    """The `number` most suspicious rows of `summary`, the most suspicious first, with rank, score and why.
+
+    By `score` from its suspicious `end` on; by forgetting, an example that was never learnt comes before all others,
+    as by learnt_for_good one that is wrong at the end. Ties are broken by avg_probs, then by id; rows without a score
+    come last. `hard` says whether an example is hard to learn. `suggested_label` is pred_label where there is none.
+    """
+    first = {
+        "forgetting_times": pl.col("never_learnt"),
+        "learnt_for_good": pl.col("learnt_for_good").is_null(),
+    }.get(score, pl.lit(False))
+    value = pl.col(score).cast(pl.Float64)
+    ranked = summary.with_columns(score=value, first=first, severity=value if end == "high" else -value)
+    ranked = ranked.sort(
+        "first", "severity", "avg_probs", "id", descending=[True, True, False, False], nulls_last=True
+    ).with_row_index("rank", offset=1)
+    return ranked.head(number).select(
+        "rank",
+        "id",
+        "label",
+        pl.coalesce("suggested_label", "pred_label").alias("suggested_label"),
+        "score",
+        _why(score, end, summary.height, hard).alias("why"),
+        *(name for name in COLUMNS if name not in ("id", "label", "pred_label", "suggested_label")),
+    )
+
+
+def _why(score: str, end: End, total: int, hard: pl.Expr) -> pl.Expr:
+    """The reasons to suspect a row, in words; where there is no other, its place in the ranking."""
+    right = (pl.col("correct_ratio") * 100).round().cast(pl.Int64)
+    never = pl.col("never_learnt")
+    reasons = [
+        (never, pl.lit("never learnt")),
+        (~never & (pl.col("correct_ratio") < 0.5), pl.format("right {} % of the time", right)),
+        (~never & pl.col("learnt_for_good").is_null(), pl.lit("wrong at the end")),
+        (hard, pl.format("low avg_probs {}", pl.col("avg_probs").round(2))),
+        (pl.col("margin") < 0, pl.format("negative margin {}", pl.col("margin").round(2))),
+        (pl.col("forgetting_times") > 1, pl.format("forgotten {} times", "forgetting_times")),
+    ]
+    words = pl.concat_str([pl.when(holds).then(said) for holds, said in reasons], separator=", ", ignore_nulls=True)
+    share = (pl.col("rank") / total * 100).ceil().cast(pl.Int64)
+    place = pl.format(f"among the {{}} % with the {end}est {score}", share)
+    return pl.when(words == "").then(place).otherwise(words)
+
+
+# ------------------------------------------------------------------------------------------- how many
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How many labels are wrong, by confident learning."""
+
+    by_class: list[int]
+    """Wrong labels among the examples that are given each class, by class index."""
+    method: str
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_class)
+
+
+MISSING = "no estimate of how many labels are wrong: that needs cleanlab: pip install 'datamap-cli[clean]'"
+
+
+def can_estimate() -> bool:
+    """Whether cleanlab is installed."""
+    return util.find_spec("cleanlab") is not None
+
+
+def estimate(label: npt.NDArray[np.int64], probs: npt.NDArray[np.float64], *, held_out: bool = False) -> Estimate:
+    """How many of the labels (N,) are wrong, from probabilities (N, C) averaged over the evaluations.
+
+    The confident joint counts, for each given class and each other, the examples whose probability of the other is at
+    least as high as it is on average for those given it; calibrated to the number of examples of each given class.
+    `held_out` says whether the probabilities are of models that were not trained on the example. Northcutt 2021,
+    eq. 1 to 3; computed by cleanlab, which must be installed.
+    """
+    from cleanlab.count import compute_confident_joint
+
+    # a class that no example is given has no threshold
+    present, index = np.unique(label, return_inverse=True)
+    wrong = np.zeros(probs.shape[1], dtype=np.int64)
+    if len(present) > 1:
+        joint = compute_confident_joint(index, probs[:, present], calibrate=True)
+        wrong[present] = joint.sum(axis=1) - joint.diagonal()
+    method = f"cleanlab {metadata.version('cleanlab')}: confident joint, calibrated, of the averaged probabilities" + (
+        "" if held_out else "; too few where the model has memorized wrong labels it was trained on"
+    )
+    return Estimate(wrong.tolist(), method)
