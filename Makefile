@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PYTHONS := 3.10 3.11 3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint bench docs constraints clean
+.PHONY: help setup browser demo test lint bench bench-train bench-plot docs constraints clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready browser ## Make .venv with everything; get a browser and a CJK font where there is none
 
@@ -44,11 +44,19 @@ test: setup ## Run all tests
 lint: setup ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/oxlint --deny-warnings datamap_cli/plot/page
 	$(BIN)/mypy
 
-bench: setup ## Print ratios against the named baselines
+bench: setup ## Print ratios of start-up and summary against the named baselines
 	$(BIN)/python -m tests.benchmarks.start_up
 	$(BIN)/python -m tests.benchmarks.summarize
+
+bench-train: setup ## The same of training and collecting
+	$(BIN)/python -m tests.benchmarks.train
+
+bench-plot: setup ## The same of maps, as files and in the browser
+	$(BIN)/python -m tests.benchmarks.plot
+	$(BIN)/python -m tests.benchmarks.page
 
 docs: setup ## Write docs/signals.md from the registry
 	$(BIN)/datamap signals --markdown > docs/signals.md
