@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -95,3 +99,10 @@ def write_run(
             seconds=0.1,
         )
     return run
+
+
+def page_columns(page: Path, kind: str) -> list[list[str]]:
+    """The ids, or the texts, that a page carries, a list per column, in the order of its points."""
+    found = re.findall(rf'<script type="text/plain" id="{kind}-\d+">([^<]*)</script>', page.read_text(encoding="utf-8"))
+    blocks = [json.loads(zlib.decompress(base64.b64decode(block), -zlib.MAX_WBITS)) for block in found]
+    return [[value for block in columns for value in block] for columns in zip(*blocks, strict=True)]

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from datamap_cli import cluster, signals
+from datamap_cli import SignalRecorder, cluster, signals
 from datamap_cli.errors import DatamapError
 from datamap_cli.signals.alignment import Incomplete
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize, write_run
@@ -62,6 +62,17 @@ def test_the_result_equals_the_local_one_bit_for_bit(scheduler: str, tmp_path: P
     run = write_run(tmp_path, examples_frame(100, classes, s_label=True), random_probs(100, classes, 6))
     evaluations = run.evaluations()
     assert summarize(evaluations).equals(on_cluster(scheduler, evaluations, block))
+
+
+def test_records_without_all_probabilities_are_summarized_as_here(scheduler: str, tmp_path: Path) -> None:
+    with SignalRecorder(tmp_path, examples=examples_frame(50, 4), classes=list("abcd"), probs="label") as recorder:
+        for t, probs in enumerate(random_probs(50, 4, 3)):
+            recorder.record(step=t, ids=range(50), probs=probs)
+            recorder.finish_evaluation()
+    evaluations = recorder.run.evaluations()
+    expected = summarize(evaluations)
+    assert 50 == expected["suggested_label"].null_count()
+    assert expected.equals(on_cluster(scheduler, evaluations, 7))
 
 
 @pytest.mark.parametrize("incomplete", ["drop", "keep"])

@@ -75,7 +75,11 @@ def test_all_problems_are_told_at_once_each_with_its_path(tmp_path: Path) -> Non
         ("data: {train: x}\ndata: {train: y}\n", [], "line 2, column 1: not valid YAML: the key 'data' stands twice"),
         ("- a\n", [], "/datamap.yaml: expected keys and values, such as `data:`, not a list"),
         ("data: {train: x}\nepochs: 3\n", [], "epochs: unknown key; did you mean train.epochs?"),
-        ("data: {train: x}\ntrain: {xyzzy: 3}\n", [], "train.xyzzy: unknown key; known here: epochs, batch_size"),
+        (
+            "data: {train: x}\ntrain: {xyzzy: 3}\n",
+            [],
+            "train.xyzzy: unknown key; known here: epochs, max_steps, batch_size",
+        ),
         ("data: {train: x}\ntrain: {epochs: true}\n", [], "train.epochs: true: expected a whole number"),
         ("data: {train: x}\ntrain: {seed: -1}\n", [], "train.seed: -1: expected greater than or equal to 0"),
         ("data: {train: [a]}\n", [], 'data.train: ["a"]: expected a path'),

@@ -265,3 +265,105 @@ def test_named_classes_and_single_texts() -> None:
     data = load(shared("banking77/train.tsv"))
     assert (10003, 77) == (data.examples.height, len(data.classes))
     assert 10003 == data.examples["text_b"].null_count()
+
+
+# ------------------------------------------------------------------------------------- the file's own rows
+
+
+def written_rows(path: Path, rows: list[int], **settings: Any) -> bytes:
+    destination = path.with_name(f"written{path.suffix}")
+    count, _ = dataset.write_rows(DataConfig(train=path, **settings), pl.Series(rows, dtype=pl.Int64), destination)
+    assert count <= len(rows)
+    return destination.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("expected", "name", "content"),
+    [
+        (b"text_a\tlabel\r\nb\t1\r\nc\t0", "t.tsv", b"text_a\tlabel\r\na\t0\r\n\r\nb\t1\r\n\n\nc\t0"),
+        (b"\xef\xbb\xbfh\n\t\nc", "t.txt", b"\xef\xbb\xbfh\na\n\t\nc"),
+        (
+            b'\xef\xbb\xbfh,i\n"b\r\n\n""x",1\r\n"",\n',
+            "t.csv",
+            b'\xef\xbb\xbf\n\rh,i\na,0\n\n"b\r\n\n""x",1\r\n\r\n"",\n',
+        ),
+        (b'{"a": "\xe2\x80\xa8"}\r\n [1]', "t.jsonl", b'\n{"x": 1}\n \t\n{"a": "\xe2\x80\xa8"}\r\n\xe3\x80\x80\n [1]'),
+    ],
+)
+def test_rows_keep_their_bytes(tmp_path: Path, expected: bytes, name: str, content: bytes) -> None:
+    assert expected == written_rows(write(tmp_path, content, name), [2, 1])
+
+
+def test_rows_that_the_file_has_not_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, PAIRS)
+    counted = dataset.write_rows(DataConfig(train=path), pl.Series([1, 7, None]), tmp_path / "out.tsv")
+    assert (1, 2) == counted
+
+
+def test_rows_of_parquet_keep_columns_types_and_metadata(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"text_a": ["a", "b", None], "row": [[1], [], None], "row_0": [1, 2, 3], "label": ["x", "y", "x"]},
+        schema_overrides={"row_0": pl.UInt8, "label": pl.Categorical},
+    )
+    path = tmp_path / "t.parquet"
+    frame.write_parquet(path, metadata={"pandas": '{"columns": []}'})
+    counted = dataset.write_rows(DataConfig(train=path), pl.Series([2, 0, 9]), tmp_path / "out.parquet")
+    written = pl.read_parquet(tmp_path / "out.parquet")
+    assert (2, 3) == counted
+    assert frame.schema == written.schema
+    assert frame.filter([True, False, True]).to_dict(as_series=False) == written.to_dict(as_series=False)
+    assert '{"columns": []}' == pl.read_parquet_metadata(tmp_path / "out.parquet")["pandas"]
+
+
+NASTY = st.lists(
+    st.sampled_from(['"', ",", "\t", "\n", "\r", "\r\n", "a", "b,1", "\tc", " ", "　", "长", "{", '{"text_a":1,"label":2}', "\x1c", "\x0b", "\u2028", "\x85"]),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=NASTY,
+    name=st.sampled_from(["t.tsv", "t.csv", "t.jsonl"]),
+    mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    quoting=st.sampled_from(["auto", "csv"]),
+)
+def test_a_row_of_the_file_is_what_load_takes_for_one(
+    tmp_path: Path, body: str, name: str, mark: bytes, quoting: str
+) -> None:
+    """Row by row: what is written of a file is read again as the one row it was, with its fields and its faults."""
+    head = {"t.tsv": "text_a\tlabel\n", "t.csv": "text_a,label\r\n", "t.jsonl": ""}[name]
+    path = write(tmp_path, mark + (head + body).encode(), name)
+    settings = DataConfig(train=path, quoting="csv" if quoting == "csv" else "auto")
+
+    def read(file: Path) -> tuple[list[list[str | None]], list[tuple[int, str]]]:
+        table = dataset._read(file, file.read_bytes(), settings)
+        rows = table.rows.to_list()
+        fields: list[list[str | None]] = [[] for _ in range(max([-1, *rows, *(row for row, *_ in table.faults)]) + 1)]
+        for i, row in enumerate(rows):
+            fields[row] = [table.columns[column][i] for column in ("text_a", "label") if column in table.columns]
+        return fields, [(row, what) for row, _, what in sorted(table.faults)]
+
+    try:
+        fields, faults = read(path)
+    except DatamapError:
+        return
+    destination = tmp_path / f"out{path.suffix}"
+    for row, values in enumerate(fields):
+        counted = dataset.write_rows(settings, pl.Series([row]), destination)
+        assert (1, len(fields)) == counted
+        if name == "t.jsonl" and faults:
+            continue  # which columns there are depends on the other rows
+        assert ([values], [(0, what) for at, what in faults if at == row]) == read(destination)
+    assert (0, len(fields)) == dataset.write_rows(settings, pl.Series([len(fields)]), destination)
+
+
+def test_ids_are_located_by_their_column_or_are_the_rows(tmp_path: Path) -> None:
+    path = write(tmp_path, "text_a\tlabel\tkey\na\t0\t70\n\nshort\nb\t\t7\n")
+    settings = DataConfig(train=path, on_bad_rows="skip")
+    assert [1, 0, 9] == dataset.locate(settings, pl.Series([1, 0, 9])).to_list()
+    keyed = settings.model_copy(update={"id": "key"})
+    assert [2, None, 0] == dataset.locate(keyed, pl.Series([7, 1, 70])).to_list()
+    assert [2, None] == dataset.locate(keyed, pl.Series(["7", "07"])).to_list()
+    with pytest.raises(DatamapError, match=r"the ids are texts such as 'x'; name their column: --set data\.id=COLUMN"):
+        dataset.locate(settings, pl.Series(["x"]))

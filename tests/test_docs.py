@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,17 @@ import pytest
 from datamap_cli import terminal
 from tests.support import REPOSITORY
 
-DOCUMENTS = [REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/signals.md")]
+DOCUMENTS = [
+    REPOSITORY / name
+    for name in (
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "docs/signals.md",
+        "docs/acting.md",
+        "docs/training.md",
+    )
+]
 BIN = Path(sys.executable).parent
 
 
@@ -36,7 +47,7 @@ def test_links_lead_to_files_that_are_there(document: Path) -> None:
 
 
 def test_every_make_target_that_is_named_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     named = {line.split()[1] for document in DOCUMENTS for line in command_lines(document) if line.startswith("make ")}
     assert {"demo", "test", "setup", "lint", "bench"} <= named
     assert set() == named - targets
@@ -53,6 +64,8 @@ def test_every_datamap_command_of_the_readme_runs(tmp_path: Path) -> None:
     assert {"init", "train", "summarize", "plot", "import"} <= {command.split()[1] for command in commands}
     for command in commands:
         arguments = shlex.split(command)
+        if arguments[1] == "compare":
+            shutil.copytree(tmp_path / "outputs" / "run", tmp_path / "outputs" / "other")
         if arguments[1] == "train":  # the same commands on a part of the example, to save time
             data = tmp_path / "question_pairs.tsv"
             data.write_text("".join(data.read_text(encoding="utf-8").splitlines(keepends=True)[:65]), encoding="utf-8")
@@ -62,4 +75,4 @@ def test_every_datamap_command_of_the_readme_runs(tmp_path: Path) -> None:
         )
         assert 0 == result.returncode, f"{command}: {result.stderr}"
         assert "Traceback" not in result.stderr
-    assert 5 == len(list((tmp_path / "outputs").glob("*/maps/*.html")))
+    assert 8 == len(list((tmp_path / "outputs").glob("run/maps/*.html")))

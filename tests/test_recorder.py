@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -12,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamap_cli import DatamapError, SignalRecorder, signals
+from datamap_cli.config import load
 from datamap_cli.store import Run
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize
 
@@ -48,6 +53,76 @@ def test_batches_in_any_order_make_the_same_run(
         np.testing.assert_allclose(
             expected[name].cast(pl.Float64).to_numpy(), found[name].cast(pl.Float64).to_numpy(), rtol=1e-9, atol=1e-12
         )
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from(["jsonl", "parquet"]))
+def test_without_all_probabilities_the_other_signals_stay_the_same_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, batch: int, format: Literal["jsonl", "parquet"]
+) -> None:
+    rng = np.random.default_rng(seed)
+    examples = examples_frame(9, 5, seed=seed % 1000)
+    logits = rng.normal(size=(3, 9, 5)).round(1) * 3  # classes are equally probable now and then
+    summaries = {}
+    for probs in ("all", "label"):
+        directory = tmp_path_factory.mktemp(probs)
+        with SignalRecorder(
+            directory, examples=examples, classes=list("abcde"), format=format, probs=probs
+        ) as recorder:
+            for t, scores in enumerate(logits):
+                order = rng.permutation(9)
+                for start in range(0, 9, batch):
+                    rows = order[start : start + batch]
+                    recorder.record(step=t, ids=examples["id"].to_numpy()[rows], logits=scores[rows])
+                recorder.finish_evaluation()
+        assert probs == load(directory / "config.yaml").signals.probs
+        summaries[probs] = summarize(Run.open(directory).evaluations())
+    needed = [signal.name for signal in signals.SIGNALS if signal.all_probs]
+    assert summaries["all"].schema == summaries["label"].schema
+    assert summaries["all"].drop(needed).equals(summaries["label"].drop(needed))
+    assert [9] * 5 == [summaries["label"][name].null_count() for name in needed]
+
+
+def test_a_record_without_all_probabilities_has_the_runner_up(tmp_path: Path) -> None:
+    with SignalRecorder(
+        tmp_path, examples={"id": [7, 8], "label": [1, 2]}, classes=["a", "b", "c"], format="jsonl", probs="label"
+    ) as recorder:
+        recorder.record(step=0, ids=[7, 8], probs=[[0.5, 0.25, 0.25], [0.25, 0.25, 0.5]])
+        recorder.finish_evaluation()
+    lines = (tmp_path / "signals" / "step-000000.jsonl").read_text().splitlines()
+    assert {
+        "id": 7, "label": 1, "pred_label": 0, "correct": False, "loss": math.log(4), "label_probs": 0.25,
+        "runner_up": 0, "runner_up_probs": 0.5,
+    } == json.loads(lines[0])  # fmt: skip
+    assert (0, 0.25) == (json.loads(lines[1])["runner_up"], json.loads(lines[1])["runner_up_probs"])
+
+
+def test_without_all_probabilities_memory_does_not_grow_with_the_classes(tmp_path: Path) -> None:
+    """20,000 examples of 500 classes in batches of 50: all probabilities would be 80 MB."""
+    examples = pl.DataFrame({"id": range(20_000), "label": [7] * 20_000})
+    recorder = SignalRecorder(tmp_path, examples=examples, classes=[str(k) for k in range(500)], probs="label")
+    logits = np.random.default_rng(0).normal(size=(50, 500))
+    tracemalloc.start()
+    for start in range(0, 20_000, 50):
+        recorder.record(step=0, ids=np.arange(start, start + 50), logits=logits)
+    recorder.finish_evaluation()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 8e6 > peak
+
+
+def test_where_no_label_is_suggested_the_last_prediction_is_listed(
+    tmp_path: Path, run_cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    examples = {"id": [0, 1], "label": [0, 1], "text_a": ["好", "坏"]}
+    with SignalRecorder(tmp_path, examples=examples, classes=["good", "bad", "odd"], probs="label") as recorder:
+        recorder.record(step=0, ids=[0, 1], probs=[[0.1, 0.2, 0.7], [0.2, 0.8, 0.0]])
+        recorder.finish_evaluation()
+    code, out, _ = run_cli("summarize", "--run-dir", tmp_path)
+    assert 0 == code
+    lines = [line.split() for line in out.splitlines()]
+    assert ["id", "avg_probs", "label", "predicted", "text"] in lines
+    assert ["0", "0.1000", "good", "odd", "好"] in lines
 
 
 def test_logits_far_apart_keep_their_loss(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from datamap_cli import signals
 from datamap_cli.errors import DatamapError
 from datamap_cli.signals import alignment
+from datamap_cli.signals.alignment import Incomplete
 from datamap_cli.signals.side_by_side import TINY
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize
 
@@ -79,12 +80,14 @@ def close(expected: Any, actual: Any) -> bool:
 
 
 @st.composite
-def dynamics(draw: st.DrawFn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Labels (N,) and probs (T, N, C); sharp logits, so that probabilities of exactly 0 and 1 occur."""
+def dynamics(draw: st.DrawFn, *, ties: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels (N,) and probs (T, N, C); sharp logits, so that probabilities of exactly 0 and 1 occur; with `ties`,
+    classes are often equally probable."""
     evaluations, count, n_classes = draw(st.integers(1, 7)), draw(st.integers(1, 6)), draw(st.integers(2, 5))
     seed, scale = draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from([0.1, 1.0, 10.0, 300.0]))
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(evaluations, count, n_classes)) * scale
+    logits = logits.round() if ties else logits
     exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
     return rng.integers(0, n_classes, count), exponentials / exponentials.sum(axis=2, keepdims=True)
 
@@ -105,6 +108,128 @@ def test_every_signal_equals_its_definition(
         assert set(expected) == {signal.name for signal in signals.SIGNALS}
         wrong = {name: (value, row[name]) for name, value in expected.items() if not close(value, row[name])}
         assert {} == wrong
+
+
+NEED_ALL_PROBS = ["margin", "el2n", "entropy", "mutual_information", "suggested_label"]
+
+
+def without_all_probs(summary: pl.DataFrame) -> pl.DataFrame:
+    """What is left of a summary where the records have the label's and the runner-up's probability only."""
+    return summary.with_columns(pl.lit(None, dtype=summary.schema[name]).alias(name) for name in NEED_ALL_PROBS)
+
+
+def label_frames(examples: pl.DataFrame, probs: npt.NDArray[np.float64]) -> dict[str, pl.LazyFrame]:
+    label = examples["label"].to_numpy()
+    return {
+        f"evaluation {t}": signals.records(examples, p, signals.loss(p, label), "label").lazy()
+        for t, p in enumerate(probs)
+    }
+
+
+def test_the_registry_says_what_needs_all_probabilities_and_the_types() -> None:
+    assert NEED_ALL_PROBS == [signal.name for signal in signals.SIGNALS if signal.all_probs]
+    schema = summarize(evaluation_frames(examples_frame(4, 3), random_probs(4, 3, 2))).schema
+    assert {signal.name: signal.dtype for signal in signals.SIGNALS} == {
+        signal.name: schema[signal.name] for signal in signals.SIGNALS
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(dynamics(ties=True))
+def test_label_and_runner_up_make_the_other_signals_bit_for_bit(
+    drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+) -> None:
+    labels, probs = drawn
+    examples = examples_frame(len(labels), 2).with_columns(label=pl.Series(labels, dtype=pl.Int64))
+    found = summarize(label_frames(examples, probs))
+    full = summarize(evaluation_frames(examples, probs))
+    assert full.schema == found.schema
+    assert without_all_probs(full).equals(found)
+    for i, row in enumerate(found.iter_rows(named=True)):
+        expected = reference(int(labels[i]), probs[:, i].tolist())
+        wrong = {
+            name: (value, row[name])
+            for name, value in expected.items()
+            if name not in NEED_ALL_PROBS and not close(value, row[name])
+        }
+        assert {} == wrong
+
+
+@settings(max_examples=60, deadline=None)
+@given(dynamics(ties=True))
+def test_the_runner_up_is_the_most_probable_class_besides_the_label_the_lowest_of_equals(
+    drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+) -> None:
+    labels, probs = drawn
+    examples = examples_frame(len(labels), 2).with_columns(label=pl.Series(labels, dtype=pl.Int64))
+    for p in probs:
+        kept = signals.records(examples, p, signals.loss(p, labels), "label")
+        assert "probs" not in kept.columns
+        for row in kept.iter_rows(named=True):
+            of_row = p[row["id"]].tolist()
+            others = [k for k in range(len(of_row)) if k != row["label"]]
+            runner_up = max(others, key=lambda k: of_row[k])
+            assert (runner_up, of_row[runner_up]) == (row["runner_up"], row["runner_up_probs"])
+            predicted = max(range(len(of_row)), key=lambda k: of_row[k])
+            assert (predicted, predicted == row["label"]) == (row["pred_label"], row["correct"])
+
+
+@pytest.mark.parametrize("incomplete", ["drop", "keep"])
+@pytest.mark.parametrize("block", [None, 3])
+def test_without_all_probabilities_order_gaps_and_blocks_are_dealt_with_alike(
+    incomplete: Incomplete, block: int | None
+) -> None:
+    examples, probs = examples_frame(20, 4), random_probs(20, 4, 4)
+    rng = np.random.default_rng(5)
+    present = rng.random((4, 20)) < 0.8
+    orders = [rng.permutation(20) for _ in range(4)]
+
+    def disturbed(frames: dict[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
+        return {
+            name: frame.collect().filter(pl.Series(present[t])).lazy()
+            if t < 2
+            else frame.collect()[orders[t].tolist()].filter(pl.Series(present[t][orders[t]])).lazy()
+            for t, (name, frame) in enumerate(frames.items())
+        }
+
+    full = summarize(disturbed(evaluation_frames(examples, probs)), incomplete=incomplete)
+    found = summarize(disturbed(label_frames(examples, probs)), incomplete=incomplete, block=block)
+    assert 0 < full.height
+    assert without_all_probs(full).equals(found)
+
+
+@pytest.mark.parametrize(
+    ("mixed", "message"),
+    [
+        (1, "evaluation 1: records with no probs, but with probs in the first evaluation; `signals.probs` must be"),
+        (0, "evaluation 1: records with probs, but with no probs in the first evaluation; `signals.probs` must be"),
+    ],
+)
+def test_evaluations_with_and_without_all_probabilities_are_refused(mixed: int, message: str) -> None:
+    examples, probs = examples_frame(5, 3), random_probs(5, 3, 3)
+    frames = evaluation_frames(examples, probs)
+    frames[f"evaluation {mixed}"] = label_frames(examples, probs)[f"evaluation {mixed}"]
+    with pytest.raises(DatamapError) as error:
+        summarize(frames)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (pl.lit(None, pl.Float64).alias("runner_up_probs"), "5 records without a value: id 0, id 1, id 2, …"),
+        (pl.lit(1.5).alias("runner_up_probs"), "5 records with runner_up_probs outside 0 to 1: id 0"),
+        (pl.lit(float("nan")).alias("runner_up_probs"), "5 records with runner_up_probs outside 0 to 1: id 0"),
+        (pl.lit(-1, pl.Int64).alias("label"), "5 records with a label below 0: id 0"),
+    ],
+)
+def test_damaged_records_without_all_probabilities_are_refused(damage: pl.Expr, message: str) -> None:
+    frames = label_frames(examples_frame(5, 3), random_probs(5, 3, 3))
+    frames["evaluation 1"] = frames["evaluation 1"].with_columns(damage)
+    with pytest.raises(DatamapError) as error:
+        summarize(frames)
+    assert f"evaluation 1: {message}" in str(error.value)
 
 
 def test_the_tutorials_columns_come_first_in_its_order() -> None:

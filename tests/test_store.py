@@ -60,7 +60,10 @@ def test_two_runs_never_mix_in_one_directory(tmp_path: Path) -> None:
     write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     message = refusal(lambda: write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2)))
-    assert "holds a run already; give another one with --run-dir, or --overwrite to replace it" in message
+    assert (
+        "holds a run already; give another one with --run-dir, --resume to go on with it, or --overwrite to replace it"
+        in message
+    )
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
@@ -206,4 +209,7 @@ def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:
     assert (maps / "avg_probs-label_var.html", maps / "avg_probs-label_var.png") == run.map_files(PlotConfig())
     filtered = PlotConfig(criterion="forgetting_times", threshold=1, use_l_times=0)
     assert "avg_probs-label_var.forgetting_times-1.l_times-0.html" == run.map_files(filtered)[0].name
+    chosen = run.map_files(PlotConfig(where="avg_probs < 0.3", color_by="aum"))[0].name
+    assert "avg_probs-label_var.color-aum.where-avg_probs-0.3-" in chosen
+    assert chosen != run.map_files(PlotConfig(where="avg_probs > 0.3", color_by="aum"))[0].name
     assert (Path("a/v1.2.html"), Path("a/v1.2.png")) == store.map_files(Path("a/v1.2"))
