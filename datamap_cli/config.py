@@ -80,6 +80,8 @@ class TrainConfig(Section):
     """Seeds the weights, the order of the examples and dropout."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$")] = "auto"
     """auto, cpu, gpu or gpu:N."""
+    folds: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """Train so many models, each on all examples but its share, and collect each example's signals while held out."""
     amp: Literal["none", "bf16", "fp16"] = "none"
     """Mixed precision: bf16 and fp16 are faster and smaller on GPUs that have them."""
     checkpoint_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
@@ -182,6 +184,12 @@ class Config(Section):
     signals: SignalsConfig = SignalsConfig()
     summarize: SummarizeConfig = SummarizeConfig()
     plot: PlotConfig = PlotConfig()
+
+    @model_validator(mode="after")
+    def _held_out_is_not_trained_on(self) -> Config:
+        if self.train.folds is not None and self.signals.mode == "online":
+            raise ValueError("train.folds asks about examples that are held out: it needs signals.mode: evaluate")
+        return self
 
 
 # --------------------------------------------------------------------------------------------- reading

@@ -34,7 +34,8 @@ class SignalRecorder:
     examples that do not fit, and for a run directory that holds a run, unless `overwrite`.
 
     With `probs` "label", for many classes, records keep the probabilities of the label and of the runner-up only; the
-    signals that need all of them are then null.
+    signals that need all of them are then null. `resume_after`: goes on with the run there, after its first so many
+    evaluations.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class SignalRecorder:
         probs: signals.Kept = "all",
         config: Config | None = None,
         origin: Origin | None = None,
-        resume_at: int | None = None,
+        resume_after: int | None = None,
     ) -> None:
         self.format = format
         self.probs = probs
@@ -56,7 +57,7 @@ class SignalRecorder:
         config = config or Config(
             run_dir=Path(run_dir), signals=configuration.SignalsConfig(format=format, probs=probs)
         )
-        if resume_at is None:
+        if resume_after is None:
             self.run = Run.create(
                 Path(run_dir),
                 examples=self.examples,
@@ -71,7 +72,7 @@ class SignalRecorder:
                 raise DatamapError(
                     f"{run_dir}: the run there has other examples or classes; give those it was begun with"
                 )
-            self.run.rewind(resume_at)
+            self.run.rewind(resume_after)
         self._labels = self.examples["label"].to_numpy()
         self._places: dict[Any, int] | None = None
         self._evaluation: _Evaluation | None = None

@@ -71,6 +71,8 @@ class Origin:
     """Of that file's bytes."""
     model: str | None = None
     seed: int | None = None
+    folds: int | None = None
+    """Models trained, if the records of each example are of the one it was held out from."""
 
 
 @dataclass(frozen=True)
@@ -256,22 +258,19 @@ class Run:
             _remove(older)
         return path
 
-    def checkpoint(self) -> tuple[int, Path | None, list[str]]:
-        """The newest checkpoint that is whole: its step, its directory, and a line on each newer one that is not.
-
-        Step 0 and None where there is none.
-        """
+    def checkpoint(self) -> tuple[Path | None, list[str]]:
+        """The newest checkpoint that is whole, or None, and a line on each newer one that is not."""
         damaged: list[str] = []
         for path in reversed(self._checkpoints()):
             fault = _damage(path)
             if fault is None:
-                return int(path.name.removeprefix("step-")), path, damaged
+                return path, damaged
             damaged.append(f"{path}: damaged ({fault}); the one before is used")
-        return 0, None, damaged
+        return None, damaged
 
-    def rewind(self, step: int) -> None:
-        """Takes back what was recorded from `step` on: a training that goes on from there records it anew."""
-        kept = [entry for entry in self.info.evaluations if entry.step < step]
+    def rewind(self, evaluations: int) -> None:
+        """Takes back all but the first so many evaluations: a training that goes on from there records them anew."""
+        kept = self.info.evaluations[:evaluations]
         with _writing(self.directory):
             for path in (*self.directory.glob(".*.partial"), *self.directory.glob("*/.*.partial")):
                 _remove(path)

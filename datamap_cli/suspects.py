@@ -35,22 +35,29 @@ def end(score: str, schema: pl.Schema, known: End | None) -> End:
     return known or "high"
 
 
-def rank(summary: pl.DataFrame, score: str, end: End, number: int, *, hard: pl.Expr) -> pl.DataFrame:
-    """The `number` most suspicious rows of `summary`, the most suspicious first, with rank, score and why.
+def severity(score: str, end: End) -> pl.Expr:
+    """What suspects are ranked by, the highest first: `score` from its suspicious `end` on.
 
-    By `score` from its suspicious `end` on; by forgetting, an example that was never learnt comes before all others,
-    as by learnt_for_good one that is wrong at the end. Ties are broken by avg_probs, then by id; rows without a score
-    come last. `hard` says whether an example is hard to learn. `suggested_label` is pred_label where there is none.
+    By forgetting, an example that was never learnt comes before all others, as by learnt_for_good one that is wrong at
+    the end; rows without a score come last.
     """
     first = {
         "forgetting_times": pl.col("never_learnt"),
         "learnt_for_good": pl.col("learnt_for_good").is_null(),
     }.get(score, pl.lit(False))
     value = pl.col(score).cast(pl.Float64)
-    ranked = summary.with_columns(score=value, first=first, severity=value if end == "high" else -value)
-    ranked = ranked.sort(
-        "first", "severity", "avg_probs", "id", descending=[True, True, False, False], nulls_last=True
-    ).with_row_index("rank", offset=1)
+    return pl.when(first).then(float("inf")).otherwise(value if end == "high" else -value).fill_null(float("-inf"))
+
+
+def rank(summary: pl.DataFrame, score: str, end: End, number: int, *, hard: pl.Expr) -> pl.DataFrame:
+    """The `number` rows of `summary` with the highest severity, the highest first, with rank, score and why.
+
+    Ties are broken by avg_probs, then by id. `hard` says whether an example is hard to learn. `suggested_label` is
+    pred_label where there is none.
+    """
+    ranked = summary.with_columns(score=pl.col(score).cast(pl.Float64), severity=severity(score, end))
+    ranked = ranked.sort("severity", "avg_probs", "id", descending=[True, False, False], nulls_last=True)
+    ranked = ranked.with_row_index("rank", offset=1)
     return ranked.head(number).select(
         "rank",
         "id",

@@ -62,6 +62,7 @@ class TrainingDisplay:
         self.passes: TaskID | None = None
         self.started = time.monotonic()
         self.start: train.Started | None = None
+        self.done = 0
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -84,15 +85,18 @@ class TrainingDisplay:
             case train.Step():
                 detail = f"epoch {event.epoch + 1}  loss {event.loss:.3f}  acc {event.accuracy:.1%}"
                 self.progress.update(self.steps, completed=event.step, detail=detail)
+                self.done = event.step
             case train.EvaluationProgress():
                 if self.passes is None:
                     self.passes = self.progress.add_task("evaluation", total=event.total, detail="")
                 self.progress.update(self.passes, completed=event.done)
             case train.Evaluation():
                 self._show_evaluation(event)
+            case train.FoldTrained():
+                self._show_fold(event)
 
     def _show_start(self, start: train.Started) -> None:
-        self.start = start
+        self.start, self.done = start, start.step
         self.started = time.monotonic()
         self.progress.update(self.steps, total=start.steps, completed=start.step)
         for text in start.notes:
@@ -107,23 +111,31 @@ class TrainingDisplay:
 
     def _show_evaluation(self, evaluation: train.Evaluation) -> None:
         assert self.start is not None
-        if self.passes is not None:
-            self.progress.remove_task(self.passes)
-            self.passes = None
-        # of this start: a training that went on from a checkpoint had steps before
-        taken = evaluation.step - self.start.step
-        remaining = self.start.steps - evaluation.step
-        left = (time.monotonic() - self.started) * remaining / taken if taken else None
         digits = len(f"{self.start.evaluations:,}")
-        parts = [
+        self._line(
             f"evaluation {evaluation.evaluation + 1:>{digits},}/{self.start.evaluations:,}",
             f"epoch {evaluation.epoch:.2f}",
             f"step {evaluation.step:,}",
             f"loss {evaluation.train_loss:.4f}",
             f"accuracy {evaluation.accuracy:.1%}",
-            *([f"{_duration(left)} left"] if remaining and left is not None else []),
-        ]
-        self.console.print("  ".join(parts), markup=False, soft_wrap=True)
+        )
+
+    def _show_fold(self, fold: train.FoldTrained) -> None:
+        self._line(
+            f"fold {fold.fold + 1}/{fold.folds}", f"accuracy {fold.accuracy:.1%} on {fold.held_out:,} examples held out"
+        )
+
+    def _line(self, *parts: str) -> None:
+        """A line of talk on how far it is, and how long it will take."""
+        assert self.start is not None
+        if self.passes is not None:
+            self.progress.remove_task(self.passes)
+            self.passes = None
+        # of this start: a training that went on from a checkpoint had steps before
+        taken, remaining = self.done - self.start.step, self.start.steps - self.done
+        left = (time.monotonic() - self.started) * remaining / taken if taken else None
+        ending = [f"{_duration(left)} left"] if remaining and left is not None else []
+        self.console.print("  ".join([*parts, *ending]), markup=False, soft_wrap=True)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# how long an example may take says more of the machine than of the code
+settings.register_profile("datamap", deadline=None)
+settings.load_profile("datamap")
 
 
 @pytest.fixture

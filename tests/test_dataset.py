@@ -83,7 +83,7 @@ def test_csv_keeps_separators_and_line_breaks_inside_quotes(tmp_path: Path) -> N
     assert ['a, "b"\nc\td', "f"] == load(path).examples["text_a"].to_list()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1).filter(lambda text: text.strip()),
@@ -104,7 +104,7 @@ def test_any_text_survives_csv_and_jsonl(tmp_path: Path, texts: list[str]) -> No
         assert texts == load(write(tmp_path, content, name)).examples["text_a"].to_list()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.sampled_from([".tsv", ".csv", ".jsonl", ".parquet"]), st.booleans())
 def test_arbitrary_bytes_give_a_line_and_no_traceback(
     tmp_path: Path, content: bytes, suffix: str, header: bool
@@ -321,7 +321,7 @@ NASTY = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=NASTY,
     name=st.sampled_from(["t.tsv", "t.csv", "t.jsonl"]),

@@ -76,17 +76,27 @@ def signal_files(run_dir: Path) -> list[bytes]:
     return [(run_dir / file).read_bytes() for entry in entries for file in entry.files]
 
 
-def test_a_pass_shared_by_two_processes_writes_the_bytes_of_one(tmp_path: Path, forker: Forker) -> None:
+@pytest.mark.parametrize(
+    ("folds", "steps_of_one", "steps_of_two", "models"), [(None, [7, 14], [4, 8], ["final"]), (3, [5, 10], [3, 6], [])]
+)
+def test_a_pass_shared_by_two_processes_writes_the_bytes_of_one(
+    tmp_path: Path,
+    forker: Forker,
+    folds: int | None,
+    steps_of_one: list[int],
+    steps_of_two: list[int],
+    models: list[str],
+) -> None:
     # steps so small that the weights stay what they were: what differs would be the pass
-    config = configuration(tmp_path, batch_size=16, learning_rate=1e-30)
+    config = configuration(tmp_path, batch_size=16, learning_rate=1e-30, folds=folds)
     one, two = tmp_path / "one", tmp_path / "two"
     assert 0 == forker.run("train", "-c", str(config), "--run-dir", str(one))["status"]
     launch(config, two)
     # a batch is a process's own: half as many steps
-    assert [7, 14] == [entry.step for entry in Run.open(one).info.evaluations]
-    assert [4, 8] == [entry.step for entry in Run.open(two).info.evaluations]
+    assert steps_of_one == [entry.step for entry in Run.open(one).info.evaluations]
+    assert steps_of_two == [entry.step for entry in Run.open(two).info.evaluations]
     assert signal_files(one) == signal_files(two)
-    assert ["final"] == [path.name for path in (two / "checkpoints").iterdir()]
+    assert models == [path.name for path in (two / "checkpoints").iterdir()]
 
 
 def test_a_step_is_the_same_in_one_batch_in_two_or_in_two_processes(tmp_path: Path, forker: Forker) -> None:

@@ -234,7 +234,7 @@ def test_arrays_without_ids_and_steps_are_numbered(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- round trip
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=IN_TMP_PATH)
+@settings(max_examples=30, suppress_health_check=IN_TMP_PATH)
 @given(
     st.integers(1, 4),
     st.integers(1, 6),
@@ -293,7 +293,7 @@ def test_the_same_dynamics_in_every_format_give_equal_probs(
         max_size=3,
     )
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=IN_TMP_PATH)
+@settings(max_examples=80, suppress_health_check=IN_TMP_PATH)
 def test_texts_in_python_dicts_and_in_json_come_back_as_they_were(tmp_path: Path, own: dict[str, str]) -> None:
     record: dict[str, Any] = {**own, "id": 3, "label": 0, "probs": [0.5, 0.5]}
     for text in (f"{record}\n", json.dumps(record) + "\n", json.dumps(record, ensure_ascii=False) + "\n"):
@@ -325,7 +325,7 @@ def cartography_metrics(logits: Sequence[Sequence[float]], gold: int) -> dict[st
     }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=IN_TMP_PATH)
+@settings(max_examples=30, suppress_health_check=IN_TMP_PATH)
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(2, 4), st.integers(0, 2**32 - 1))
 def test_the_summary_of_cartography_files_has_cartographys_metrics(
     tmp_path: Path, count: int, epochs: int, n_classes: int, seed: int
@@ -785,7 +785,7 @@ STARTS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=IN_TMP_PATH)
+@settings(max_examples=150, suppress_health_check=IN_TMP_PATH)
 @given(
     st.binary(max_size=200),
     st.sampled_from(SUFFIXES),
@@ -803,7 +803,7 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 cells = values | st.lists(st.floats(0, 1) | values, max_size=3) | st.just([0.5, 0.5]) | st.integers(0, 1)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=IN_TMP_PATH)
+@settings(max_examples=150, suppress_health_check=IN_TMP_PATH)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -28,7 +28,7 @@ def refusal(action: Any) -> str:
     return str(error.value)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.booleans())
 def test_batches_in_any_order_make_the_same_run(
     tmp_path_factory: pytest.TempPathFactory, seed: int, batch: int, as_logits: bool
@@ -55,7 +55,7 @@ def test_batches_in_any_order_make_the_same_run(
         )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from(["jsonl", "parquet"]))
 def test_without_all_probabilities_the_other_signals_stay_the_same_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, seed: int, batch: int, format: Literal["jsonl", "parquet"]

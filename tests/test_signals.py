@@ -92,7 +92,7 @@ def dynamics(draw: st.DrawFn, *, ties: bool = False) -> tuple[npt.NDArray[np.int
     return rng.integers(0, n_classes, count), exponentials / exponentials.sum(axis=2, keepdims=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(dynamics(), st.integers(1, 3))
 def test_every_signal_equals_its_definition(
     drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]], k: int
@@ -134,7 +134,7 @@ def test_the_registry_says_what_needs_all_probabilities_and_the_types() -> None:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(dynamics(ties=True))
 def test_label_and_runner_up_make_the_other_signals_bit_for_bit(
     drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
@@ -155,7 +155,7 @@ def test_label_and_runner_up_make_the_other_signals_bit_for_bit(
         assert {} == wrong
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(dynamics(ties=True))
 def test_the_runner_up_is_the_most_probable_class_besides_the_label_the_lowest_of_equals(
     drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
@@ -351,7 +351,7 @@ def test_evaluations_of_no_common_example_are_refused_as_such() -> None:
             summarize(parts, incomplete=incomplete)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 7, 100]))
 def test_examples_in_another_order_are_put_in_that_of_the_first_evaluation(seed: int, block: int) -> None:
     examples = examples_frame(7, 3)
@@ -370,7 +370,7 @@ def test_examples_in_another_order_are_put_in_that_of_the_first_evaluation(seed:
     assert expected.equals(summarize(shuffled).sort("id"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_incomplete_examples_are_dropped_or_counted_by_what_is_there(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)

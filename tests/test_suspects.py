@@ -160,7 +160,7 @@ def confident_joint(label: list[int], probs: list[list[float]]) -> list[list[flo
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), n_classes=st.integers(2, 5), count=st.integers(6, 60))
 def test_the_estimate_is_that_of_the_confident_joint(seed: int, n_classes: int, count: int) -> None:
     pytest.importorskip("cleanlab", reason="the extra `clean` is not installed")

@@ -134,7 +134,7 @@ odd_texts = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=st.lists(odd_texts | st.sampled_from(["[CLS]", "[SEP]", "[sep]", "ab 的", "a" * 150]), max_size=6))
 @pytest.mark.parametrize("kind", ["ernie", "bert", "cased bert", "bert with an added token"])
 def test_a_text_in_pieces_has_the_tokens_of_the_whole(kind: str, tokenizers: dict[str, Any], parts: list[str]) -> None:
@@ -221,7 +221,7 @@ def test_the_tiny_vocabulary_does_not_depend_on_the_order_of_texts() -> None:
     assert expected == vocabulary([pl.Series(["AB", "中 c"]), pl.Series(["ab 中"])])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=st.lists(odd_texts, max_size=6))
 def test_the_tiny_vocabulary_ranks_the_words_of_whole_texts(texts: list[str]) -> None:
     from paddlenlp.transformers import BasicTokenizer

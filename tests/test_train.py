@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datamap_cli import train
 from datamap_cli.config import Config, ModelConfig, SignalsConfig, parse
@@ -92,6 +94,7 @@ def saved(pair_events: list[train.Event], tmp_path_factory: pytest.TempPathFacto
     directory = tmp_path_factory.mktemp("saved") / "model"
     trained = pair_events[-1]
     assert isinstance(trained, train.Trained)
+    assert trained.save is not None
     trained.save(directory)
     return directory
 
@@ -199,6 +202,88 @@ def test_fewer_examples_than_a_batch_are_one_step() -> None:
     assert [(5, 2), (5, 2)] == [evaluation.logits.shape for evaluation in evaluations(events)]
 
 
+# ---------------------------------------------------------------------------------------------- folds
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=1, max_size=80), count=st.integers(2, 9), seed=st.integers(0, 2**32 - 1)
+)
+def test_folds_hold_out_every_example_once_and_each_label_in_equal_parts(
+    labels: list[int], count: int, seed: int
+) -> None:
+    environment.load_paddle()
+    from datamap_cli.train.loop import hold_out
+
+    label = np.array(labels)
+    if count > len(label):
+        with pytest.raises(DatamapError, match=rf"^train.folds: {count}: there are only {len(label)} examples"):
+            hold_out(label, count, seed)
+        return
+    folds = hold_out(label, count, seed)
+    assert list(range(len(label))) == sorted(np.concatenate([fold.evaluated for fold in folds]).tolist())
+    for fold in folds:
+        assert list(range(len(label))) == sorted([*fold.trained.tolist(), *fold.evaluated.tolist()])
+    sizes = [len(fold.evaluated) for fold in folds]
+    assert sizes[0] == max(sizes) <= min(sizes) + 1
+    for each in set(labels):
+        held_out = [int((label[fold.evaluated] == each).sum()) for fold in folds]
+        assert max(held_out) <= min(held_out) + 1
+    again = hold_out(label, count, seed)
+    assert [fold.evaluated.tolist() for fold in folds] == [fold.evaluated.tolist() for fold in again]
+
+
+def test_a_model_takes_no_step_with_an_example_it_is_asked_about() -> None:
+    environment.load_paddle()
+    from datamap_cli.train.loop import Plan
+
+    plan = Plan.of(config(train={"folds": 3, "batch_size": 4, "epochs": 2}), np.arange(11) % 2, processes=1)
+    assert (2, 4) == (plan.steps_per_epoch, plan.steps)
+    for number, fold in enumerate(plan.folds):
+        taken = [plan.batch(step, number)[1].tolist() for step in range(plan.steps)]
+        assert set().union(*taken).isdisjoint(fold.evaluated.tolist())
+        assert 7 == len({*taken[0], *taken[1]})
+
+
+def test_the_model_of_a_fold_is_that_of_a_training_without_what_is_held_out(saved: Path) -> None:
+    from datamap_cli.train.loop import hold_out
+
+    examples, model = pairs(31), {"name": str(saved)}
+    folded = run(config(model, train={"folds": 3}), examples)
+    first = hold_out(examples["label"].to_numpy(), 3, config().train.seed)[0]
+    alone = run(config(model), examples[first.trained.tolist()])
+    assert [step.loss for step in steps(alone)] == [step.loss for step in steps(folded)][: len(steps(alone))]
+
+
+def test_folds_yield_whole_evaluations_with_the_last_model_and_keep_none() -> None:
+    events = run(config(train={"folds": 3}, signals={"per_epoch": 2}), pairs(31))
+    started = events[0]
+    assert isinstance(started, train.Started)
+    assert (0, 12, 2, 4, 0) == (
+        started.step,
+        started.steps,
+        started.steps_per_epoch,
+        started.evaluations,
+        started.evaluated,
+    )
+    assert started.notes[-1].startswith("3 folds: a model for each, trained on the others;")
+    assert list(range(1, 13)) == [step.step for step in steps(events)]
+    whole = evaluations(events)
+    assert [1, 2, 3, 4] == [evaluation.step for evaluation in whole]
+    assert [0.5, 1, 1.5, 2] == [evaluation.epoch for evaluation in whole]
+    last_fold = events.index(steps(events)[8])
+    assert all(events.index(evaluation) > last_fold for evaluation in whole)
+    # the three models took their first steps at 1, 5 and 9
+    losses = [steps(events)[place].loss for place in (0, 4, 8)]
+    assert pytest.approx(np.mean(losses)) == whole[0].train_loss
+    ended = [event for event in events if isinstance(event, train.FoldTrained)]
+    assert [(0, 3, 11), (1, 3, 10), (2, 3, 10)] == [(fold.fold, fold.folds, fold.held_out) for fold in ended]
+    right = sum(round(fold.accuracy * fold.held_out) for fold in ended)
+    assert pytest.approx(right / 31) == whole[-1].accuracy
+    trained = events[-1]
+    assert isinstance(trained, train.Trained)
+    assert trained.save is None
+
+
 # ---------------------------------------------------------------------------------------------- repeatable
 
 
@@ -239,7 +324,7 @@ def test_an_epoch_takes_every_example_once_in_an_order_of_seed_and_epoch_alone()
     from datamap_cli.train.loop import Plan
 
     def orders(seed: int) -> list[list[int]]:
-        plan = Plan.of(config(train={"seed": seed, "batch_size": 4}), 10, processes=1)
+        plan = Plan.of(config(train={"seed": seed, "batch_size": 4}), np.zeros(10, np.int64), processes=1)
         epochs: list[list[int]] = [[], []]
         for step in range(plan.steps):
             epoch, batch = plan.batch(step)
@@ -255,7 +340,8 @@ def test_a_step_takes_accumulated_batches_of_every_process() -> None:
     environment.load_paddle()
     from datamap_cli.train.loop import Plan
 
-    plan = Plan.of(config(train={"batch_size": 4, "gradient_accumulation": 3, "epochs": 2}), 100, processes=2)
+    settings = config(train={"batch_size": 4, "gradient_accumulation": 3, "epochs": 2})
+    plan = Plan.of(settings, np.zeros(100, np.int64), processes=2)
     assert (24, 5, 10) == (plan.batch_size, plan.steps_per_epoch, plan.steps)
     assert [24, 24, 24, 24, 4] == [len(plan.batch(step)[1]) for step in range(5)]
 
@@ -319,7 +405,7 @@ def _evaluate(model: ModelConfig, examples: pl.DataFrame) -> Any:
     outputs: list[Any] = []
 
     def drain(budget: int) -> Iterator[train.EvaluationProgress]:
-        outputs.append((yield from trainer.evaluate(budget, lambda: False)))
+        outputs.append((yield from trainer.evaluate(np.arange(len(examples)), budget, lambda: False)))
 
     assert len(examples) > len(list(drain(100))) > len(list(drain(2048)))
     small, logits = outputs

@@ -76,7 +76,7 @@ def _estimate(run: store.Run, summary: pl.DataFrame) -> suspects.Estimate | None
     if probs is None:
         terminal.note("no estimate of how many labels are wrong: the records have no probabilities of all classes")
         return None
-    return suspects.estimate(summary["label"].to_numpy(), probs)
+    return suspects.estimate(summary["label"].to_numpy(), probs, held_out=run.info.origin.folds is not None)
 
 
 def _named(ranked: pl.DataFrame, run: store.Run) -> pl.DataFrame:

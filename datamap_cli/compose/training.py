@@ -40,7 +40,7 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
     display = terminal.TrainingDisplay(talks=leads)
     for text in data.notes:
         display.note(text)
-    step, checkpoint = _checkpoint(config, data, display) if going_on else (0, None)
+    checkpoint = _checkpoint(config, data, display) if going_on else None
     display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
     loaded = time.perf_counter()
     recorder: SignalRecorder | None = None
@@ -63,7 +63,7 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
                 match event:
                     case train.Started():
                         # only now: what went wrong until here has cost no earlier run
-                        recorder = _recorder(config, data, step if going_on else None, overwrite=overwrite)
+                        recorder = _recorder(config, data, event.evaluated if going_on else None, overwrite=overwrite)
                     case train.Checkpoint():
                         assert recorder is not None
                         saved = recorder.run.write_checkpoint(event.step, event.save)
@@ -82,8 +82,8 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
         typer.echo(f"signals: {config.run_dir / 'signals'}")
 
 
-def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.TrainingDisplay) -> tuple[int, Path | None]:
-    """The step and the directory of the checkpoint to go on from; step 0 and None: from the beginning.
+def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.TrainingDisplay) -> Path | None:
+    """The checkpoint to go on from; None: from the beginning.
 
     Raises DatamapError where the run was started with other data or another configuration.
     """
@@ -103,14 +103,14 @@ def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.Trainin
         raise DatamapError(
             f"{data.path}: changed since the run in {config.run_dir} was started; train with --overwrite"
         )
-    step, path, damaged = run.checkpoint()
+    path, damaged = run.checkpoint()
     for text in damaged:
         display.note(text)
     display.note(f"going on {f'from {path}' if path else 'from the beginning: there is no checkpoint yet'}")
-    return step, path
+    return path
 
 
-def _recorder(config: Config, data: dataset.Dataset, resume_at: int | None, *, overwrite: bool) -> SignalRecorder:
+def _recorder(config: Config, data: dataset.Dataset, resume_after: int | None, *, overwrite: bool) -> SignalRecorder:
     return SignalRecorder(
         config.run_dir,
         examples=data.examples,
@@ -119,8 +119,10 @@ def _recorder(config: Config, data: dataset.Dataset, resume_at: int | None, *, o
         format=config.signals.format,
         probs=config.signals.probs,
         config=config,
-        origin=store.Origin("train", str(data.path), data.sha256, model=config.model.name, seed=config.train.seed),
-        resume_at=resume_at,
+        origin=store.Origin(
+            "train", str(data.path), data.sha256, config.model.name, config.train.seed, config.train.folds
+        ),
+        resume_after=resume_after,
     )
 
 

@@ -22,36 +22,48 @@ Tensors = dict[str, NDArray[Any]]
 
 @dataclass
 class Progress:
-    """How far a training is, and what it has counted since the last evaluation."""
+    """How far a training is, and what it has counted."""
 
-    step: int
-    """Steps done."""
     steps: int
-    """Steps in all."""
-    loss: float = 0.0
-    """Sum of the steps' losses, as the other counts since the last evaluation."""
-    losses: int = 0
+    """Steps of each model in all."""
+    losses: list[float]
+    """Sum of the steps' losses before each evaluation, since the one before; and after the last one."""
+    seconds: list[float]
+    """Duration of each evaluation."""
+    fold: int = 0
+    """The fold whose model is being trained."""
+    step: int = 0
+    """Steps done with it."""
     right: int = 0
+    """Examples predicted right while training since the last evaluation."""
     seen: int = 0
+    """Examples trained on since then."""
+
+    @classmethod
+    def of(cls, steps: int, evaluations: int) -> Progress:
+        """That of the beginning."""
+        return cls(steps, [0.0] * (evaluations + 1), [0.0] * evaluations)
 
 
 def save(
-    directory: Path, progress: Progress, model: Any, optimizer: Any, scaler: Any, logits: NDArray[np.float32] | None
+    directory: Path, progress: Progress, model: Any, optimizer: Any, scaler: Any, logits: NDArray[np.float32]
 ) -> None:
-    """Writes the state to `directory`; `logits` are those an unfinished online evaluation has so far."""
+    """Writes the state to `directory`; `logits` are those that unfinished evaluations have so far."""
     tensors, plain = _split(optimizer.state_dict())
     save_file(_split(model.state_dict())[0], directory / "model.safetensors")
     save_file(tensors, directory / "optimizer.safetensors")
-    if logits is not None:
-        save_file({"logits": logits}, directory / "online.safetensors")
+    if len(logits):
+        save_file({"logits": logits}, directory / "logits.safetensors")
     state = {"progress": asdict(progress), "optimizer": plain, "scaler": _split(scaler.state_dict())[1]}
     (directory / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
 
 def load(
-    directory: Path, steps: int, model: Any, optimizer: Any, scaler: Any
-) -> tuple[Progress, NDArray[np.float32] | None]:
+    directory: Path, steps: int, model: Any, optimizer: Any, scaler: Any, logits: NDArray[np.float32]
+) -> tuple[Progress, NDArray[np.float32]]:
     """Brings model, optimizer and scaler to the state in `directory`; returns the progress and the logits so far.
+
+    `logits` are those of a training that has none.
 
     Raises DatamapError for a checkpoint of another training: of other weights, or another number of steps.
     """
@@ -74,8 +86,7 @@ def load(
     optimizer.set_state_dict({**tensors, **state["optimizer"]})
     if state["scaler"]:
         scaler.load_state_dict({**state["scaler"], "scale": np.array([state["scaler"]["scale"]], np.float32)})
-    online = directory / "online.safetensors"
-    return progress, load_file(online)["logits"] if online.exists() else None
+    return progress, load_file(directory / "logits.safetensors")["logits"] if len(logits) else logits
 
 
 def _split(state: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:

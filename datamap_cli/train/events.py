@@ -29,8 +29,12 @@ class Started:
     step: int
     """Steps done already: those of the checkpoint that the training goes on from, else 0."""
     steps: int
+    """Of all models, where there are folds."""
     steps_per_epoch: int
+    """Of one model, as the evaluations."""
     evaluations: int
+    evaluated: int
+    """Evaluations yielded already, before that checkpoint."""
     notes: list[str]
     """Remarks worth telling, one line each: newly initialized weights, truncated texts."""
 
@@ -40,7 +44,7 @@ class Step:
     """One training step is done."""
 
     step: int
-    """Steps done, 1-based."""
+    """Steps done, 1-based; all models'."""
     epoch: int
     """The epoch the step belongs to, 0-based."""
     loss: float
@@ -56,7 +60,7 @@ class Checkpoint:
     """All that the training needs to go on from here can be saved now; an evaluation that is due comes after."""
 
     step: int
-    """Steps done."""
+    """Steps done, all models'."""
     save: Callable[[Path], None]
     """Writes it to a directory that `run` can go on from."""
 
@@ -71,14 +75,17 @@ class EvaluationProgress:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The model's opinion of every training example, in the order of `examples`."""
+    """The model's opinion of every training example, in the order of `examples`.
+
+    With folds, of each the opinion of the model that was not trained on it; they come with the last fold.
+    """
 
     evaluation: int
     """0-based."""
     step: int
-    """Training steps done before it."""
+    """Training steps that its model had done."""
     epoch: float
-    """Epochs done before it: step / steps_per_epoch."""
+    """Epochs that it had done: step / steps_per_epoch."""
     train_loss: float
     """Mean loss of the training steps since the last evaluation, nats."""
     accuracy: float
@@ -90,19 +97,32 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class FoldTrained:
+    """The model of a fold is trained."""
+
+    fold: int
+    """0-based."""
+    folds: int
+    held_out: int
+    """Examples that it was not trained on."""
+    accuracy: float
+    """Over those."""
+
+
+@dataclass(frozen=True)
 class Stopped:
     """The training stopped because it was asked to; comes last, after a checkpoint."""
 
     step: int
-    """Steps done."""
+    """Steps done, all models'."""
 
 
 @dataclass(frozen=True)
 class Trained:
     """The training is done; comes last."""
 
-    save: Callable[[Path], None]
-    """Writes weights, configuration and tokenizer to a directory that `model.name` can name."""
+    save: Callable[[Path], None] | None
+    """Writes weights, configuration and tokenizer to a directory that `model.name` can name; None with folds."""
     seconds: Mapping[str, float]
     """Duration of each phase, in the order they began."""
 
@@ -111,4 +131,4 @@ class Diverged(DatamapError):
     """The loss or the model's output is no longer finite."""
 
 
-Event: TypeAlias = Started | Step | Checkpoint | EvaluationProgress | Evaluation | Stopped | Trained
+Event: TypeAlias = Started | Step | Checkpoint | EvaluationProgress | Evaluation | FoldTrained | Stopped | Trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import math
@@ -31,6 +32,7 @@ from datamap_cli.train.events import (
     Evaluation,
     EvaluationProgress,
     Event,
+    FoldTrained,
     Started,
     Step,
     Stopped,
@@ -62,96 +64,124 @@ def train(
     device = _select_device(config.train)
     processes = connect()
     labels = examples["label"].to_numpy()
-    plan = Plan.of(config, len(labels), processes.count)
+    plan = Plan.of(config, labels, processes.count)
     text_a, text_b = examples["text_a"], None if examples["text_b"].null_count() else examples["text_b"]
+    online = config.signals.mode == "online"
 
-    _seed(config.train.seed)
-    with phases("building the model"):
-        classifier = build(config.model, len(classes), [text_a] if text_b is None else [text_a, text_b])
+    def begin(fold: int) -> Classifier:
+        _seed(config.train.seed, fold)
+        with phases("building the model"):
+            return build(config.model, len(classes), [text_a] if text_b is None else [text_a, text_b])
+
+    classifier = begin(0)
     with phases("tokenizing"):
         tokens = tokenize(classifier.tokenizer, text_a, text_b, config.model.max_seq_len)
         _check_token_ids(config.model.name, classifier, tokens)
     trainer = Trainer.of(config.train, classifier, tokens, labels, len(classes), processes, plan.steps)
-    online = np.zeros((len(labels), len(classes)), np.float32) if config.signals.mode == "online" else None
-    progress = Progress(step=0, steps=plan.steps)
+    # what evaluations have so far that are not yet complete: online the one that is going on, with folds all of them
+    pending = 1 if online else len(plan.evaluate_after) if len(plan.folds) > 1 else 0
+    kept = np.zeros((pending, len(labels), len(classes)), np.float32)
+    progress = Progress.of(plan.steps, len(plan.evaluate_after))
     if checkpoint is not None:
         with phases("loading the checkpoint"):
-            progress, online = checkpoints.load(
-                checkpoint, plan.steps, classifier.model, trainer.optimizer, trainer.scaler
+            progress, kept = checkpoints.load(
+                checkpoint, plan.steps, classifier.model, trainer.optimizer, trainer.scaler, kept
             )
-            if online is not None and processes.rank > 0:
-                online[:] = 0  # those so far are counted once
+            if online and processes.rank > 0:
+                kept[:] = 0  # those so far are counted once
     yield Started(
         device=device,
         processes=processes.count,
         model=f"{config.model.name} ({type(classifier.model).__name__})",
         parameters=sum(int(parameter.size) for parameter in classifier.model.parameters()),
-        step=progress.step,
-        steps=plan.steps,
+        step=plan.steps_of_all(progress),
+        steps=plan.steps * len(plan.folds),
         steps_per_epoch=plan.steps_per_epoch,
         evaluations=len(plan.evaluate_after),
+        evaluated=plan.evaluated(progress),
         notes=[
             *classifier.notes,
             *_truncation_note(tokens, config.model.max_seq_len),
             *_cut_epoch_note(config, plan),
+            *_folds_note(plan),
         ],
     )
 
     budget = config.train.eval_batch_tokens or (TOKENS_ON_CPU if device == "cpu" else TOKENS_ON_GPU)
     while True:
+        fold = plan.folds[progress.fold]
         stopping = False
         # a checkpoint is saved before the evaluation that is due with it: a training that goes on begins with that
         if progress.step in plan.evaluate_after:
+            number = plan.evaluate_after.index(progress.step)
             started = time.perf_counter()
-            if online is None:
-                with phases("evaluations"):
-                    logits = yield from trainer.evaluate(budget, stop)
+            logits: Logits | None
+            if online:
+                logits = processes.total(kept[0])
             else:
-                logits = processes.total(online)
+                with phases("evaluations"):
+                    logits = yield from trainer.evaluate(fold.evaluated, budget, stop)
+                progress.seconds[number] += time.perf_counter() - started
             if logits is None:
                 stopping = True
             else:
                 bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
                 if len(bad):
                     what = f"evaluation after step {progress.step}: the model's output is not finite"
-                    raise _diverged(what, examples["id"].gather(bad))
-                with phases("writing signals"):
-                    yield Evaluation(
-                        evaluation=plan.evaluate_after.index(progress.step),
-                        step=progress.step,
-                        epoch=progress.step / plan.steps_per_epoch,
-                        train_loss=progress.loss / progress.losses,
-                        accuracy=float((logits.argmax(axis=1) == labels).mean()),
-                        seconds=time.perf_counter() - started if online is None else 0.0,
-                        logits=logits,
-                    )
-                progress.loss, progress.losses, progress.right, progress.seen = 0.0, 0, 0, 0
-                if online is not None:
-                    online[:] = 0
+                    raise _diverged(what, examples["id"].gather(fold.evaluated[bad]))
+                right = float((logits.argmax(axis=1) == labels[fold.evaluated]).mean())
+                if len(plan.folds) > 1:
+                    kept[number, fold.evaluated] = logits
+                    logits = kept[number]
+                if progress.fold == len(plan.folds) - 1:
+                    with phases("writing signals"):
+                        yield Evaluation(
+                            evaluation=number,
+                            step=progress.step,
+                            epoch=progress.step / plan.steps_per_epoch,
+                            train_loss=progress.losses[number] / plan.steps_before(number),
+                            accuracy=float((logits.argmax(axis=1) == labels).mean()),
+                            seconds=progress.seconds[number],
+                            logits=logits,
+                        )
+                progress.right, progress.seen = 0, 0
+                if online:
+                    kept[:] = 0
         if not stopping:
             if progress.step == plan.steps:
-                processes.any(False)  # nobody leaves while another still needs what was shared
-                yield Trained(classifier.save, phases.seconds)
-                return
-            epoch, batch = plan.batch(progress.step)
+                if len(plan.folds) > 1:
+                    yield FoldTrained(progress.fold, len(plan.folds), len(fold.evaluated), right)
+                if progress.fold == len(plan.folds) - 1:
+                    processes.any(False)  # nobody leaves while another still needs what was shared
+                    yield Trained(classifier.save if len(plan.folds) == 1 else None, phases.seconds)
+                    return
+                progress.fold, progress.step = progress.fold + 1, 0
+                del trainer, classifier  # one model in memory at a time
+                classifier = begin(progress.fold)
+                trainer = Trainer.of(config.train, classifier, tokens, labels, len(classes), processes, plan.steps)
+                fold = plan.folds[progress.fold]
+            epoch, batch = plan.batch(progress.step, progress.fold)
             rate = float(trainer.optimizer.get_lr())
             with phases("training"):
-                loss, right, stopping = trainer.step(progress.step, batch, online, stop)
+                # the seed of a step is another in each fold
+                loss, hits, stopping = trainer.step(
+                    plan.steps_of_all(progress), batch, kept[0] if online else None, stop
+                )
                 if not math.isfinite(loss):
                     raise _diverged(f"step {progress.step + 1}: the loss is {loss}", examples["id"].gather(batch))
                 trainer.update()
+            progress.losses[bisect.bisect_right(plan.evaluate_after, progress.step)] += loss
             progress.step += 1
-            progress.loss, progress.losses = progress.loss + loss, progress.losses + 1
-            progress.right, progress.seen = progress.right + right, progress.seen + len(batch)
-            yield Step(progress.step, epoch, loss, progress.right / progress.seen, rate)
+            progress.right, progress.seen = progress.right + hits, progress.seen + len(batch)
+            yield Step(plan.steps_of_all(progress), epoch, loss, progress.right / progress.seen, rate)
         if stopping or plan.checkpoint_due(progress.step):
-            if online is not None:
-                merged = processes.total(online)
-                online[:] = merged if processes.rank == 0 else 0
+            if online:
+                merged = processes.total(kept[0])
+                kept[0] = merged if processes.rank == 0 else 0
             with phases("checkpoints"):
-                yield Checkpoint(progress.step, trainer.saving(progress, online))
+                yield Checkpoint(plan.steps_of_all(progress), trainer.saving(progress, kept))
         if stopping:
-            yield Stopped(progress.step)
+            yield Stopped(plan.steps_of_all(progress))
             return
 
 
@@ -177,8 +207,8 @@ class Phases:
 class Plan:
     """Which examples each step takes, and after which steps something is due; a pure function of the configuration."""
 
-    count: int
-    """Examples."""
+    folds: list[Fold]
+    """A model is trained for each; one fold of all examples where nothing is held out."""
     batch_size: int
     """Examples of a step, over all processes and batches accumulated."""
     seed: int
@@ -190,13 +220,16 @@ class Plan:
     """Steps; 0: never."""
 
     @classmethod
-    def of(cls, config: Config, count: int, processes: int) -> Plan:
+    def of(cls, config: Config, labels: NDArray[np.int64], processes: int) -> Plan:
+        """For examples with these labels (class indices). Raises DatamapError where folds or evaluations do not fit."""
         batch_size = config.train.batch_size * config.train.gradient_accumulation * processes
-        steps_per_epoch = -(-count // batch_size)
+        folds = hold_out(labels, config.train.folds, config.train.seed)
+        # the same for all folds, though some hold out one example more: their evaluations belong together
+        steps_per_epoch = -(-len(folds[0].trained) // batch_size)
         steps = min(steps_per_epoch * config.train.epochs, config.train.max_steps or 10**18)
         every = config.train.checkpoint_steps
         return cls(
-            count,
+            folds,
             batch_size,
             config.train.seed,
             steps,
@@ -205,11 +238,26 @@ class Plan:
             steps_per_epoch if every is None else every,
         )
 
-    def batch(self, step: int) -> tuple[int, NDArray[np.int64]]:
-        """The epoch and the examples of the step after `step` done ones."""
+    def batch(self, step: int, fold: int = 0) -> tuple[int, NDArray[np.int64]]:
+        """The epoch and the examples of the step after `step` done ones of this fold's model."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = _order(self.count, self.seed, epoch)
-        return epoch, order[place * self.batch_size : (place + 1) * self.batch_size]
+        trained = self.folds[fold].trained
+        order = _order(len(trained), self.seed, epoch, fold)[: len(self.folds[0].trained)]
+        return epoch, trained[order[place * self.batch_size : (place + 1) * self.batch_size]]
+
+    def steps_of_all(self, progress: Progress) -> int:
+        """Steps done, those of the folds before among them."""
+        return progress.fold * self.steps + progress.step
+
+    def evaluated(self, progress: Progress) -> int:
+        """Evaluations that are complete: with folds all become so while the last is trained."""
+        last = progress.fold == len(self.folds) - 1
+        return bisect.bisect_left(self.evaluate_after, progress.step) if last else 0
+
+    def steps_before(self, evaluation: int) -> int:
+        """Steps since the evaluation before, of all folds."""
+        first = self.evaluate_after[evaluation - 1] if evaluation else 0
+        return (self.evaluate_after[evaluation] - first) * len(self.folds)
 
     def checkpoint_due(self, step: int) -> bool:
         return self.checkpoint_every > 0 and (step % self.checkpoint_every == 0 or step == self.steps)
@@ -243,10 +291,35 @@ def evaluation_steps(signals: SignalsConfig, steps_per_epoch: int, steps: int) -
     return [*(end for end in ends if end < steps), steps]
 
 
+@dataclass(frozen=True)
+class Fold:
+    """Indices of the examples a model is trained on, and of those it is asked about."""
+
+    trained: NDArray[np.int64]
+    evaluated: NDArray[np.int64]
+
+
+def hold_out(labels: NDArray[np.int64], count: int | None, seed: int) -> list[Fold]:
+    """`count` folds that hold out every example once, those of each label in equal parts; None: one, of all in both.
+
+    The first holds out the most; the sizes differ by one at most. Raises DatamapError for more folds than examples.
+    """
+    everything = np.arange(len(labels))
+    if count is None:
+        return [Fold(everything, everything)]
+    if count > len(labels):
+        raise DatamapError(f"train.folds: {count}: there are only {len(labels)} examples; expected no more")
+    mixed = np.random.default_rng([seed, count]).permutation(len(labels))
+    by_label = mixed[np.argsort(labels[mixed], kind="stable")]
+    fold_of = np.empty(len(labels), np.int64)
+    fold_of[by_label] = everything % count
+    return [Fold(everything[fold_of != fold], everything[fold_of == fold]) for fold in range(count)]
+
+
 @functools.lru_cache(maxsize=1)
-def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def _order(count: int, seed: int, epoch: int, fold: int) -> NDArray[np.int64]:
     """The examples in the order of an epoch: a pure function, so that no checkpoint needs to hold it."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
+    return np.random.default_rng([seed, epoch, fold]).permutation(count)
 
 
 # ---------------------------------------------------------------------------------------------- trainer
@@ -332,15 +405,17 @@ class Trainer:
         self.optimizer.clear_grad()
         self.schedule.step()
 
-    def evaluate(self, budget: int, stop: Callable[[], bool]) -> Generator[EvaluationProgress, None, Logits | None]:
-        """Logits of all examples without dropout, (N, C) in their order; None if it was asked to stop.
+    def evaluate(
+        self, rows: NDArray[np.int64], budget: int, stop: Callable[[], bool]
+    ) -> Generator[EvaluationProgress, None, Logits | None]:
+        """Logits of the examples with these indices without dropout, (rows, C); None if it was asked to stop.
 
         `budget` bounds the padded tokens of a batch. Each process takes its share of the batches.
         """
         self.classifier.model.eval()
-        count, done = len(self.labels), 0
+        count, done = len(rows), 0
         logits = np.zeros((count, self.classes), np.float32)
-        batches = list(evaluation_batches(self.tokens.lengths, budget))
+        batches = list(evaluation_batches(self.tokens.lengths[rows], budget))
         for first in range(0, len(batches), self.processes.count):
             if self.processes.any(stop()):
                 return None
@@ -348,13 +423,13 @@ class Trainer:
             if self.processes.rank < len(together):
                 batch = together[self.processes.rank]
                 with paddle.no_grad(), self._precision():
-                    logits[batch] = self.classifier.logits(self.tokens, batch).astype("float32").numpy()
+                    logits[batch] = self.classifier.logits(self.tokens, rows[batch]).astype("float32").numpy()
             done += sum(len(batch) for batch in together)
             yield EvaluationProgress(done, count)
         self.classifier.model.train()
         return self.processes.total(logits)
 
-    def saving(self, progress: Progress, online: Logits | None) -> Callable[[Path], None]:
+    def saving(self, progress: Progress, kept: Logits) -> Callable[[Path], None]:
         """What writes the state of now to a directory; to be called before the next step."""
         return functools.partial(
             checkpoints.save,
@@ -362,7 +437,7 @@ class Trainer:
             model=self.classifier.model,
             optimizer=self.optimizer,
             scaler=self.scaler,
-            logits=online,
+            logits=kept,
         )
 
     def _precision(self) -> Any:
@@ -435,6 +510,14 @@ def _truncation_note(tokens: Tokens, max_seq_len: int) -> Iterator[str]:
 def _cut_epoch_note(config: Config, plan: Plan) -> Iterator[str]:
     if config.signals.mode == "online" and plan.steps % plan.steps_per_epoch:
         yield "train.max_steps ends within an epoch: that epoch gives no online signals"
+
+
+def _folds_note(plan: Plan) -> Iterator[str]:
+    if len(plan.folds) > 1:
+        yield (
+            f"{len(plan.folds)} folds: a model for each, trained on the others; signals come with the last one, "
+            "of examples held out"
+        )
 
 
 def _diverged(what: str, ids: pl.Series) -> Diverged:

@@ -201,7 +201,7 @@ def online(directory: Path, examples: pl.DataFrame) -> dict[str, float]:
     from datamap_cli.train import loop
     from datamap_cli.train.batches import tokenize
 
-    plan = loop.Plan.of(config, examples.height, 1)
+    plan = loop.Plan.of(config, examples["label"].to_numpy(), 1)
     model, tokenizer = loaded(config, examples)
     model.train()
     tokens = tokenize(tokenizer, examples["text_a"], examples["text_b"], config.model.max_seq_len)
