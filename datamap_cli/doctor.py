@@ -12,7 +12,6 @@ from importlib import metadata
 from typing import Literal
 
 import plotly.graph_objects as go
-import polars as pl
 
 from datamap_cli import plot
 from datamap_cli.config import ModelConfig, PlotConfig
@@ -53,7 +52,7 @@ def examine() -> Iterator[Check]:
     if all(check.state == "works" for check in paddle):  # what loads models by name comes with it
         yield _model()
     # the page is made by Python alone; of the PNG, the browser and its fonts are the parts that can be missing
-    sample = plot.DataMap(go.Figure(layout={"title": {"text": "数据地图"}}), "", pl.DataFrame(), 0, 0, dense=False)
+    sample = go.Figure(layout={"title": {"text": "数据地图"}})
     try:
         list(plot.images([sample], PlotConfig()))
         yield Check("PNG", "works", "drawn by the browser of this machine")

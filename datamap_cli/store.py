@@ -356,8 +356,8 @@ class Run:
 
     # --------------------------------------------------------------------------------------- maps
 
-    def map_files(self, plot: PlotConfig) -> tuple[Path, Path]:
-        """Where the HTML and the PNG of a map go; the name says what it shows."""
+    def map_page(self, plot: PlotConfig) -> Path:
+        """Where the HTML of a map goes, and its pictures beside it; the name says what it shows."""
         parts = [f"{plot.attr1}-{plot.attr2}"]
         if plot.criterion is not None:
             parts.append(f"{plot.criterion}-{plot.threshold:g}")
@@ -368,7 +368,7 @@ class Run:
         if plot.where is not None:  # any length: a digest tells those apart whose beginnings are alike
             digest = hashlib.sha256(plot.where.encode()).hexdigest()[:8]
             parts.append(f"where-{re.sub(r'[^A-Za-z0-9_.]+', '-', plot.where)[:40].strip('-')}-{digest}")
-        return map_files(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
+        return page_of(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
 
 
 def read_summary(path: Path) -> pl.DataFrame:
@@ -405,10 +405,9 @@ def read_summary(path: Path) -> pl.DataFrame:
     return summary
 
 
-def map_files(stem: Path) -> tuple[Path, Path]:
-    """The HTML and the PNG of a map by their common stem."""
-    name = re.sub(r"\.(html|png)$", "", stem.name)
-    return stem.with_name(f"{name}.html"), stem.with_name(f"{name}.png")
+def page_of(stem: Path) -> Path:
+    """The HTML by the stem that it has in common with its pictures, or by the name of one of them."""
+    return stem.with_name(re.sub(r"\.(html|png)$", "", stem.name) + ".html")
 
 
 # ------------------------------------------------------------------------------------------------ files

@@ -28,7 +28,7 @@ no_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="there 
 def refused(**settings: Any) -> str:
     """The line that says why there is no picture."""
     with pytest.raises(DatamapError) as caught:
-        list(images([drawn(summarized(CURVES))], PlotConfig(**settings)))
+        list(images([drawn(summarized(CURVES)).figure], PlotConfig(**settings)))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -96,10 +96,8 @@ def test_one_browser_draws_every_map_in_every_format_at_its_size(monkeypatch: py
     monkeypatch.setattr(kaleido.Kaleido, "open", counted)
     maps = [drawn(summarized(CURVES, s_label=[2, 1, 0, 0, 0, 0])), drawn(summarized(CURVES[:2]))]
     settings = PlotConfig(formats=["png", "svg", "pdf"], width=700, height=500, scale=1.5)
-    found = list(images(maps, settings))
-    assert [(m, format) for m in (0, 1) for format in ("png", "svg", "pdf")] == [
-        (maps.index(data_map), format) for data_map, format, _ in found
-    ]
+    found = list(images([data_map.figure for data_map in maps], settings))
+    assert [(m, format) for m in (0, 1) for format in ("png", "svg", "pdf")] == [found_as[:2] for found_as in found]
     size, lines = pixels(found[0][2])
     assert (1050, 750) == size
     assert len(set(lines)) > 100
@@ -116,7 +114,7 @@ def test_one_browser_draws_every_map_in_every_format_at_its_size(monkeypatch: py
 @no_browser
 def test_the_browser_is_closed_when_no_more_pictures_are_wanted() -> None:
     browsers = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
-    pictures = images([drawn(summarized(CURVES))], PlotConfig(formats=["svg", "png"], width=600, height=400))
+    pictures = images([drawn(summarized(CURVES)).figure], PlotConfig(formats=["svg", "png"], width=600, height=400))
     assert "svg" == next(pictures)[1]
     pictures.close()
     after = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
@@ -137,7 +135,7 @@ def test_a_missing_chinese_font_is_told_where_one_is_needed(
     title: str, settings: dict[str, Any], fonts: bytes, remedy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *args, **_: subprocess.CompletedProcess(args, 0, stdout=fonts))
-    told = missing_fonts(draw(summarized(CURVES), PlotConfig(**settings), title=title, classes=["否", "是"]))
+    told = missing_fonts(draw(summarized(CURVES), PlotConfig(**settings), title=title, classes=["否", "是"]).figure)
     assert (remedy is None) == (told is None)
     assert (remedy or "") in (told or "")
 

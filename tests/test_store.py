@@ -206,10 +206,10 @@ def test_polars_own_words_for_a_full_disk_are_understood(
 def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:
     run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
     maps = tmp_path / "maps"
-    assert (maps / "avg_probs-label_var.html", maps / "avg_probs-label_var.png") == run.map_files(PlotConfig())
+    assert maps / "avg_probs-label_var.html" == run.map_page(PlotConfig())
     filtered = PlotConfig(criterion="forgetting_times", threshold=1, use_l_times=0)
-    assert "avg_probs-label_var.forgetting_times-1.l_times-0.html" == run.map_files(filtered)[0].name
-    chosen = run.map_files(PlotConfig(where="avg_probs < 0.3", color_by="aum"))[0].name
+    assert "avg_probs-label_var.forgetting_times-1.l_times-0.html" == run.map_page(filtered).name
+    chosen = run.map_page(PlotConfig(where="avg_probs < 0.3", color_by="aum")).name
     assert "avg_probs-label_var.color-aum.where-avg_probs-0.3-" in chosen
-    assert chosen != run.map_files(PlotConfig(where="avg_probs > 0.3", color_by="aum"))[0].name
-    assert (Path("a/v1.2.html"), Path("a/v1.2.png")) == store.map_files(Path("a/v1.2"))
+    assert chosen != run.map_page(PlotConfig(where="avg_probs > 0.3", color_by="aum")).name
+    assert Path("a/v1.2.html") == store.page_of(Path("a/v1.2")) == store.page_of(Path("a/v1.2.png"))

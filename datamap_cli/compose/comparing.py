@@ -9,10 +9,11 @@ import polars as pl
 import typer
 
 from datamap_cli import comparison, signals, store, terminal
-from datamap_cli import plot as drawing
+from datamap_cli.compose import pictures
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
-from datamap_cli.plot.arrows import arrows, arrows_page
+from datamap_cli.plot.arrows import arrows
+from datamap_cli.plot.plain import plain_page
 
 
 def write(config: Config, directories: tuple[Path, Path], output: Path | None, number: int) -> None:
@@ -37,12 +38,13 @@ def write(config: Config, directories: tuple[Path, Path], output: Path | None, n
     changed = both.filter(pl.col("region") != pl.col("region@b")).height
 
     stem = output or directories[0] / "maps" / f"compare-{directories[1].resolve().name}"
-    html, png = store.map_files(stem)
+    html = store.page_of(stem)
     number = min(number, moves.height)
-    data_map = arrows(
+    title = f"From {names[0]} to {names[1]}"
+    figure = arrows(
         moves.with_columns(text=_texts(runs[0], moves["id"].head(number), moves.height)),
         config.plot,
-        title=f"From {names[0]} to {names[1]}",
+        title=title,
         told=f"the {number:,} of {moves.height:,} that moved farthest; {changed:,} changed region",
         regions=list(signals.REGIONS),
         number=number,
@@ -73,20 +75,11 @@ def write(config: Config, directories: tuple[Path, Path], output: Path | None, n
     for suffix, content in (
         (".json", json.dumps(account, ensure_ascii=False, indent=1) + "\n"),
         (".tsv", table.write_csv(separator="\t", float_precision=6)),
-        (".html", arrows_page(data_map)),
     ):
         path = html.with_suffix(suffix)
         store.write_bytes(path, content.encode())
         typer.echo(f"comparison: {path}")
-    if "png" not in config.plot.formats:
-        return
-    settings = config.plot.model_copy(update={"formats": ["png"]})
-    try:
-        for _, _, image in drawing.images([data_map], settings):
-            store.write_bytes(png, image)
-            typer.echo(f"comparison: {png}")
-    except DatamapError as error:
-        terminal.note(f"no PNG: {error}")
+    pictures.write(figure, plain_page(figure, title), html, config.plot, "comparison")
 
 
 def _texts(run: store.Run, ids: pl.Series, height: int) -> pl.Series:

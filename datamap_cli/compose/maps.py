@@ -6,10 +6,10 @@ import contextlib
 from pathlib import Path
 
 import polars as pl
-import typer
 
 from datamap_cli import plot as drawing
 from datamap_cli import signals, store, terminal
+from datamap_cli.compose import pictures
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 
@@ -47,8 +47,8 @@ def of_run(config: Config, output: Path | None) -> None:
         evaluations=len(run.info.evaluations),
         trajectories=_trajectories(run, points["id"]),
     )
-    files = run.map_files(config.plot) if output is None else store.map_files(output)
-    _write_map(data_map, document, *files, config)
+    html = run.map_page(config.plot) if output is None else store.page_of(output)
+    pictures.write(data_map.figure, document, html, config.plot, "map")
 
 
 def of_table(summary: Path, config: Config, output: Path | None) -> None:
@@ -66,7 +66,8 @@ def of_table(summary: Path, config: Config, output: Path | None) -> None:
     document = drawing.page(
         data_map, points, config.plot, examples=None, classes=[], evaluations=None, trajectories=None
     )
-    _write_map(data_map, document, *store.map_files(output or summary.with_suffix("")), config)
+    html = store.page_of(output or summary.with_suffix(""))
+    pictures.write(data_map.figure, document, html, config.plot, "map")
 
 
 def _of_points(summary: pl.LazyFrame, data_map: drawing.DataMap) -> pl.DataFrame:
@@ -92,19 +93,3 @@ def _trajectories(run: store.Run, ids: pl.Series) -> drawing.Trajectories | None
 
 
 _HARD_HIGH = {signal.name for signal in signals.SIGNALS if signal.suspicious == "high"}
-
-
-def _write_map(data_map: drawing.DataMap, document: str, html: Path, png: Path, config: Config) -> None:
-    store.write_bytes(html, document.encode())
-    typer.echo(f"map: {html}")
-    if not config.plot.formats:
-        return
-    if (remedy := drawing.missing_fonts(data_map)) is not None:
-        terminal.note(remedy)
-    try:
-        for _, format, picture in drawing.images([data_map], config.plot):
-            path = png.with_suffix(f".{format}")
-            store.write_bytes(path, picture)
-            typer.echo(f"map: {path}")
-    except DatamapError as error:
-        terminal.note(f"no {', '.join(config.plot.formats).upper()}: {error}")

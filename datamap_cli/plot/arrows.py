@@ -9,7 +9,6 @@ import polars as pl
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.plot import look
-from datamap_cli.plot.figure import DataMap
 from datamap_cli.plot.hover import cut, escape
 
 _ROOM = 0.04
@@ -21,7 +20,7 @@ _TEXT = 60
 
 def arrows(
     moves: pl.DataFrame, settings: PlotConfig, *, title: str, told: str, regions: Sequence[str], number: int
-) -> DataMap:
+) -> go.Figure:
     """The examples at their place in the second run, and arrows to it for the `number` that moved farthest.
 
     `moves` has x, y, x@b, y@b, region@b and text, the farthest first; the arrows have the colour of the region they
@@ -66,25 +65,7 @@ def arrows(
         hovermode="closest",
         annotations=[_arrow(row, unit) for row in farthest.iter_rows(named=True)],
     )
-    points = crowd.select(
-        row=pl.int_range(pl.len()),
-        trace=pl.lit(0),
-        x="x@b",
-        y="y@b",
-        category=pl.lit(None, pl.Int64),
-    )
-    return DataMap(figure, title, points, total=moves.height, passing=moves.height, dense=False)
-
-
-def arrows_page(data_map: DataMap) -> str:
-    """One HTML file that shows the figure without a network."""
-    page: str = data_map.figure.to_html(
-        include_plotlyjs=True,
-        full_html=True,
-        default_height="100vh",
-        config={"showSendToCloud": False, "displaylogo": False, "responsive": True},
-    )
-    return page.replace("<head>", f"<head><title>{escape(data_map.title)}</title>", 1)
+    return figure
 
 
 def _arrow(row: dict[str, float], unit: float) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The map as pictures, PNG, SVG or PDF, drawn by the Chromium or Chrome of the machine."""
+"""Figures as pictures, PNG, SVG or PDF, drawn by the Chromium or Chrome of the machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 import kaleido
+import plotly.graph_objects as go
 from choreographer.errors import ChannelClosedError
 from kaleido.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.plot.figure import DataMap
 
 _REMEDY = "on Debian or Ubuntu `apt-get install chromium`, elsewhere `plotly_get_chrome`, or set BROWSER_PATH"
 _SECONDS, _STARTING_SECONDS, _CLOSING_SECONDS = 600, 60, 10
@@ -37,8 +37,8 @@ class _Page(kaleido.PageGenerator):  # type: ignore[misc]
     )
 
 
-def images(data_maps: Sequence[DataMap], settings: PlotConfig) -> Generator[tuple[DataMap, str, bytes], None, None]:
-    """Each map in each of `settings.formats`, as it is drawn, by one browser: the map, the format, the file's bytes.
+def images(figures: Sequence[go.Figure], settings: PlotConfig) -> Generator[tuple[int, str, bytes], None, None]:
+    """Each figure in each of `settings.formats`, by one browser: the figure's index, the format, the file's bytes.
 
     PNGs have width × height × scale² pixels; the size of SVG and PDF is width × height CSS pixels. What WebGL draws,
     more than 5,000 points, is in these a picture within the picture, of three pixels for each CSS pixel. Raises
@@ -54,17 +54,17 @@ def images(data_maps: Sequence[DataMap], settings: PlotConfig) -> Generator[tupl
         browser = loop.run_until_complete(_browser())
         # not kaleido.calc_fig_sync: it waits for ever for a browser that starts and says nothing
         loop.run_until_complete(asyncio.wait_for(browser.open(), _STARTING_SECONDS))
-        for data_map in data_maps:
-            figure = data_map.figure.to_dict()
+        for number, figure in enumerate(figures):
+            content = figure.to_dict()
             for format in settings.formats:
                 drawing_since = time.monotonic()
-                yield data_map, format, loop.run_until_complete(_drawn(browser, figure, format, settings))
+                yield number, format, loop.run_until_complete(_drawn(browser, content, format, settings))
     except ChromeNotFoundError:
         found = f", and there is none at BROWSER_PATH={path}" if path else ""
         raise DatamapError(f"pictures need Chromium or Chrome{found}: {_REMEDY}") from None
     except (BrowserFailedError, BrowserClosedError, ChannelClosedError, asyncio.TimeoutError):
         if time.monotonic() - drawing_since >= _SECONDS:  # however the browser takes its being given up
-            raise DatamapError(f"no picture was drawn within {_SECONDS} s; the HTML shows the same map") from None
+            raise DatamapError(f"no picture was drawn within {_SECONDS} s; the HTML shows the same") from None
         which = f" at BROWSER_PATH={path}" if path else ""
         raise DatamapError(f"pictures need Chromium or Chrome, and that{which} does not work: {_REMEDY}") from None
     finally:
@@ -110,12 +110,12 @@ async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
 _CHINESE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 
 
-def missing_fonts(data_map: DataMap) -> str | None:
+def missing_fonts(figure: go.Figure) -> str | None:
     """The remedy where texts in the figure need a Chinese font and the machine has none, else None.
 
     Without one the pictures show boxes, without a word.
     """
-    if not _CHINESE.search(_texts(data_map)):
+    if not _CHINESE.search(_texts(figure)):
         return None
     try:
         fonts = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, timeout=30, check=False)
@@ -124,16 +124,16 @@ def missing_fonts(data_map: DataMap) -> str | None:
     if fonts.stdout.strip():
         return None
     return (
-        "the map's texts need a Chinese font and this machine has none, so the pictures show boxes:"
+        "the texts need a Chinese font and this machine has none, so the pictures show boxes:"
         " on Debian or Ubuntu `apt-get install fonts-noto-cjk`"
     )
 
 
-def _texts(data_map: DataMap) -> str:
-    """All that is written on the map."""
-    layout = data_map.figure.layout.to_plotly_json()
+def _texts(figure: go.Figure) -> str:
+    """All that is written on the figure."""
+    layout = figure.layout.to_plotly_json()
     layout.pop("template", None)
     layout.pop("images", None)
-    bars = [list(trace.x) for trace in data_map.figure.data if trace.type == "bar" and trace.xaxis == "x4"]
-    names = [trace.name for trace in data_map.figure.data]
+    bars = [list(trace.x) for trace in figure.data if trace.type == "bar" and trace.xaxis == "x4"]
+    names = [trace.name for trace in figure.data]
     return json.dumps([layout, names, bars], default=str, ensure_ascii=False)
