@@ -195,6 +195,39 @@ def suspects(
 
 
 @app.command()
+def selfcheck(
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    flip: Annotated[
+        str, typer.Option(help="Labels to flip: a fraction of all, 0.1 or 10%, or a number, 100.", metavar="N")
+    ] = "10%",
+    confusion: Annotated[
+        bool,
+        typer.Option(
+            "--confusion",
+            help="Flip towards the class that each is confused with most, as people do, not to any other: harder to "
+            "find. Needs a run in the run directory, which is trained if there is none.",
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier check.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a check that was interrupted.")] = False,
+    no_png: NoPng = False,
+) -> None:
+    """Measure how far the suspects can be trusted: flip labels, train, and see which signals find them.
+
+    The flips are drawn with `train.seed`; your file stays as it is. The
+    check is a run of its own, in RUN_DIR/selfcheck: a table, a JSON file,
+    and the precision-recall curves.
+    """
+    from datamap_cli.compose import checking
+
+    _refuse_both(overwrite, resume)
+    resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
+    checking.check(resolved, flip, confusion=confusion, overwrite=overwrite, resume=resume)
+
+
+@app.command()
 def select(
     output: Annotated[Path, typer.Option(help="The file to write, in the format of the data file.", metavar="FILE")],
     config: ConfigFile = None,

@@ -111,6 +111,7 @@ class Run:
         "summary.parquet",
         "suspects.tsv",
         "suspects.json",
+        "selfcheck.json",
         "maps",
         "checkpoints",
     )

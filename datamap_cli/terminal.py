@@ -22,6 +22,7 @@ from datamap_cli import signals, train
 
 if TYPE_CHECKING:
     from datamap_cli.doctor import Check
+from datamap_cli.selfcheck import LEVEL, Detection
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -249,6 +250,28 @@ def print_estimate(wrong: Sequence[int], given: Sequence[int], classes: Sequence
         share = f"{of_others[1] / of_others[0]:.1%}"
         table.add_row(f"the other {len(others):,}", f"{of_others[0]:,}", f"{of_others[1]:,}", share)
     console.print(table)
+
+
+# ------------------------------------------------------------------------------------------- selfcheck
+
+
+def print_detections(found: Mapping[str, Detection], default: str, number: int, total: int) -> None:
+    """How well each signal finds the `number` flipped labels of `total`, with intervals, in the order they come."""
+    console = Console(highlight=False)
+    console.print(f"How well each signal finds the {number:,} flipped labels of {total:,}, with {LEVEL:.0%} intervals")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("signal", no_wrap=True)
+    for heading in ("AUROC", "average precision", f"precision at {number:,}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, detection in found.items():
+        measures = (detection.auroc, detection.average_precision, detection.precision)
+        cells = [f"{measure.value:.3f} ({measure.low:.2f}–{measure.high:.2f})" for measure in measures]
+        marked, style = (f"{name} *", "bold") if name == default else (name, "")
+        table.add_row(marked, *cells, style=style)
+    console.print(table)
+    first = found[default].precision
+    console.print(f"* what `datamap suspects` ranks by: of the first {number:,}, {first.value:.0%} are flipped labels")
+    console.print(f"  ({first.low:.0%} to {first.high:.0%}); errors that the data had before count against it")
 
 
 # ------------------------------------------------------------------------------------------ comparison

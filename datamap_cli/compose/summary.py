@@ -11,8 +11,8 @@ from datamap_cli import signals, store, terminal
 from datamap_cli.config import Config
 
 
-def condense(config: Config) -> None:
-    """Writes the summary of the run and prints what is to be seen in it."""
+def condense(config: Config, *, show: bool = True) -> None:
+    """Writes the summary of the run and prints what is to be seen in it, unless another command shows more."""
     run = store.Run.open(config.run_dir)
     if run.info.finished is None:
         terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
@@ -32,6 +32,8 @@ def condense(config: Config) -> None:
             incomplete=config.summarize.incomplete,
             **options,
         )
+    if not show:
+        return
     terminal.print_summary(run.scan_summary(), run.scan_examples(), run.info.classes)
     typer.echo()
     for path in paths:

@@ -22,11 +22,19 @@ from datamap_cli.recorder import SignalRecorder
 _ROWS = 65_536
 
 
-def collect(config: Config, *, overwrite: bool = False, resume: bool = False) -> None:
+def collect(
+    config: Config,
+    data: dataset.Dataset | None = None,
+    *,
+    kind: str = "train",
+    overwrite: bool = False,
+    resume: bool = False,
+) -> None:
     """Trains and records, from the beginning, or with `resume` from the newest checkpoint in the run directory.
 
-    Raises DatamapError where a run is in the directory and it is to be neither resumed nor overwritten, where the run
-    to be resumed was started with other data or another configuration, and when it was interrupted.
+    `data` is what is trained on, if it is not the data set as it stands in its file; `kind` names the command. Raises
+    DatamapError where a run is in the directory and it is to be neither resumed nor overwritten, where the run to be
+    resumed was started with other data or another configuration, and when it was interrupted.
     """
     started = time.perf_counter()
     leads = train.leads()
@@ -36,11 +44,11 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
     if going_on and store.Run.open(config.run_dir).info.finished is not None:
         terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
         return
-    data = dataset.load(config.data)
+    data = data or dataset.load(config.data)
     display = terminal.TrainingDisplay(talks=leads)
     for text in data.notes:
         display.note(text)
-    checkpoint = _checkpoint(config, data, display) if going_on else None
+    checkpoint = _checkpoint(config, data, kind, display) if going_on else None
     display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
     loaded = time.perf_counter()
     recorder: SignalRecorder | None = None
@@ -53,9 +61,10 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
                 display.show(event)
                 if isinstance(event, train.Stopped):
                     number = interruption.number or signal.SIGTERM  # it may be another process that was asked to stop
+                    again = f"datamap train --run-dir {config.run_dir}" if kind == "train" else "the same command with"
                     raise DatamapError(
-                        f"stopped by {signal.Signals(number).name} after step {event.step:,}; to go on: "
-                        f"datamap train --run-dir {config.run_dir} --resume",
+                        f"stopped by {signal.Signals(number).name} after step {event.step:,}; "
+                        f"to go on: {again} --resume",
                         exit_code=128 + number,
                     )
                 if not leads:
@@ -63,7 +72,9 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
                 match event:
                     case train.Started():
                         # only now: what went wrong until here has cost no earlier run
-                        recorder = _recorder(config, data, event.evaluated if going_on else None, overwrite=overwrite)
+                        recorder = _recorder(
+                            config, data, kind, event.evaluated if going_on else None, overwrite=overwrite
+                        )
                     case train.Checkpoint():
                         assert recorder is not None
                         saved = recorder.run.write_checkpoint(event.step, event.save)
@@ -82,7 +93,7 @@ def collect(config: Config, *, overwrite: bool = False, resume: bool = False) ->
         typer.echo(f"signals: {config.run_dir / 'signals'}")
 
 
-def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.TrainingDisplay) -> Path | None:
+def _checkpoint(config: Config, data: dataset.Dataset, kind: str, display: terminal.TrainingDisplay) -> Path | None:
     """The checkpoint to go on from; None: from the beginning.
 
     Raises DatamapError where the run was started with other data or another configuration.
@@ -92,8 +103,8 @@ def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.Trainin
     free = ("train.device", "train.checkpoint_steps")
     changed = configuration.changes(before, config, ("data", "model", "train", "signals"))
     changed = [change for change in changed if not change.startswith(free)]
-    if run.info.origin.kind != "train":
-        raise DatamapError(f"{config.run_dir}: not a run of `datamap train`, which alone can be resumed")
+    if run.info.origin.kind != kind:
+        raise DatamapError(f"{config.run_dir}: not a run of `datamap {kind}`, which alone can be resumed so")
     if changed:
         raise DatamapError(
             f"{config.run_dir}: a run goes on with the configuration it was started with; now different, with "
@@ -110,7 +121,9 @@ def _checkpoint(config: Config, data: dataset.Dataset, display: terminal.Trainin
     return path
 
 
-def _recorder(config: Config, data: dataset.Dataset, resume_after: int | None, *, overwrite: bool) -> SignalRecorder:
+def _recorder(
+    config: Config, data: dataset.Dataset, kind: str, resume_after: int | None, *, overwrite: bool
+) -> SignalRecorder:
     return SignalRecorder(
         config.run_dir,
         examples=data.examples,
@@ -120,7 +133,7 @@ def _recorder(config: Config, data: dataset.Dataset, resume_after: int | None, *
         probs=config.signals.probs,
         config=config,
         origin=store.Origin(
-            "train", str(data.path), data.sha256, config.model.name, config.train.seed, config.train.folds
+            kind, str(data.path), data.sha256, config.model.name, config.train.seed, config.train.folds
         ),
         resume_after=resume_after,
     )

@@ -1,0 +1,151 @@
+"""`datamap selfcheck`: plants label errors, trains, and measures how well each signal finds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import typer
+
+from datamap_cli import dataset, selection, selfcheck, signals, store, suspects, terminal, train
+from datamap_cli.compose import pictures, summary, training
+from datamap_cli.config import Config
+from datamap_cli.errors import DatamapError
+from datamap_cli.plot.curves import Curve, precision_recall
+from datamap_cli.plot.plain import plain_page
+from datamap_cli.signals.averages import mean_probs
+
+# s_label of what was planted
+_DIRTY = 2
+# columns of the summary that no one ranks by
+_NO_RANKING = ("pred_label", "suggested_label")
+
+
+@dataclass(frozen=True, eq=False)
+class _Planted:
+    """The data set with flips, and where they are."""
+
+    data: dataset.Dataset
+    flipped: pl.Series
+    """(N,) Boolean, as `known`."""
+    known: pl.Series
+    """Rows that the data set itself marks as dirty: neither flipped nor measured."""
+
+
+def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume: bool) -> None:
+    """Trains on the data set with labels flipped, in RUN_DIR/selfcheck, and writes there what the signals find.
+
+    `flip` is an amount of rows. With `confusion` labels are flipped to the class that theirs is taken for most, by the
+    run in RUN_DIR, which is trained first if there is none.
+    """
+    amount = selection.amount("--flip", flip)
+    own = config.model_copy(update={"run_dir": config.run_dir / "selfcheck"})
+    if not resume:
+        store.Run.refuse_existing(own.run_dir, overwrite=overwrite)
+    data = dataset.load(config.data)
+    planted = _plant(data, amount, config.train.seed, _most_confused(config, data) if confusion else None)
+    if resume and store.Run.begun(own.run_dir):
+        _refuse_other_flips(own, planted.data)
+    number, of = int(planted.flipped.sum()), planted.flipped.len() - int(planted.known.sum())
+    towards = "the class that each is confused with most" if confusion else "any other class"
+    terminal.note(
+        f"{number:,} of {of:,} labels flipped to {towards}, seed {config.train.seed}; the file stays as it is"
+    )
+    if planted.known.any():
+        terminal.note(f"{planted.known.sum():,} rows are marked as dirty in the data: neither flipped nor measured")
+    training.collect(own, planted.data, kind="selfcheck", overwrite=overwrite, resume=resume)
+    if not train.leads():
+        return
+    summary.condense(own, show=False)
+    run = store.Run.open(own.run_dir)
+    severities, flipped = _severities(run, planted)
+    if not 0 < flipped.sum() < len(flipped):
+        raise DatamapError(f"{own.run_dir}: the summary has {flipped.sum():,} flipped of {len(flipped):,} examples")
+    found = {name: selfcheck.detection(value, flipped, config.train.seed) for name, value in severities.items()}
+    found = dict(sorted(found.items(), key=lambda item: -item[1].average_precision.value))
+    account = {
+        "flipped": {"rows": number, "of": of, "towards": towards, "seed": config.train.seed},
+        "left out": {"marked as dirty in the data": int(planted.known.sum())},
+        "measured": {"rows": len(flipped), "flipped": int(flipped.sum())},
+        "interval": {"level": selfcheck.LEVEL, "method": "percentiles of the bootstrap"},
+        "default score": suspects.DEFAULT_SCORE,
+        "signals": {name: {"suspicious end": _end(name), **asdict(detection)} for name, detection in found.items()},
+        "folds": config.train.folds,
+        "run": run.info.run_id,
+    }
+    path = own.run_dir / "selfcheck.json"
+    store.write_bytes(path, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
+    terminal.print_detections(found, suspects.DEFAULT_SCORE, int(flipped.sum()), len(flipped))
+    typer.echo()
+    typer.echo(f"selfcheck: {path}")
+    title = f"Finding flipped labels: {run.title}"
+    figure = precision_recall(
+        [
+            Curve(name, found[name].average_precision.value, *selfcheck.precision_recall(value, flipped))
+            for name, value in severities.items()
+        ],
+        config.plot,
+        default=suspects.DEFAULT_SCORE,
+        share=float(flipped.mean()),
+        title=title,
+        told=f"{int(flipped.sum()):,} of {len(flipped):,} labels flipped to {towards}"
+        + (f"; {config.train.folds} folds" if config.train.folds else ""),
+    )
+    html = store.page_of(own.run_dir / "maps" / "precision-recall")
+    pictures.write(figure, plain_page(figure, title), html, config.plot, "selfcheck")
+
+
+def _plant(data: dataset.Dataset, amount: int | float, seed: int, towards: Any) -> _Planted:
+    known = data.examples["s_label"].fill_null(0) == _DIRTY
+    labels, flipped = selfcheck.flip(
+        data.examples["label"].to_numpy(), len(data.classes), amount, seed, among=~known.to_numpy(), towards=towards
+    )
+    marked = pl.when(pl.lit(pl.Series(flipped))).then(_DIRTY).otherwise(pl.col("s_label").fill_null(0))
+    examples = data.examples.with_columns(label=pl.Series(labels), s_label=marked.cast(pl.Int64))
+    return _Planted(replace(data, examples=examples), pl.Series(flipped), known)
+
+
+def _most_confused(config: Config, data: dataset.Dataset) -> Any:
+    """For each class the one it is taken for most by the run in RUN_DIR, (C,); it is trained if there is none."""
+    if not store.Run.begun(config.run_dir):
+        terminal.note(f"{config.run_dir}: no run yet; training one first, to see which classes are confused")
+        training.collect(config, data)
+    run = store.Run.open(config.run_dir)
+    if run.info.origin.sha256 != data.sha256 or run.info.classes != data.classes:
+        raise DatamapError(
+            f"{config.run_dir}: the run there is of other data than {data.path}; --confusion needs one of the same"
+        )
+    with run.scratch() as scratch:
+        probs = mean_probs(run.evaluations(scratch), data.examples["id"])
+    if probs is None:
+        raise DatamapError(f"{config.run_dir}: --confusion needs a run with signals.probs: all")
+    return selfcheck.most_confused(data.examples["label"].to_numpy(), probs)
+
+
+def _refuse_other_flips(config: Config, data: dataset.Dataset) -> None:
+    begun_with = store.Run.open(config.run_dir).scan_examples().select("id", "label").collect()
+    if not begun_with.equals(data.examples.select("id", "label")):
+        raise DatamapError(
+            f"{config.run_dir}: the check there has other flips; go on with the data, train.seed, --flip and "
+            "--confusion that it was begun with, or replace it with --overwrite"
+        )
+
+
+def _severities(run: store.Run, planted: _Planted) -> tuple[dict[str, Any], Any]:
+    """What each signal ranks the measured examples by, (M,) each, and whether each of them was flipped."""
+    marks = pl.LazyFrame({"id": planted.data.examples["id"], "flipped": planted.flipped, "known": planted.known})
+    rows = run.scan_summary().join(marks, on="id", how="left", maintain_order="left").filter(~pl.col("known"))
+    table = rows.collect(engine="streaming")
+    names = [signal.name for signal in signals.SIGNALS if signal.name not in _NO_RANKING]
+    ranked = table.select(suspects.severity(name, _end(name)).alias(name) for name in names)
+    # what is the same for all rows ranks nothing, such as what needs probabilities that were not kept
+    told = [name for name in names if ranked[name].n_unique() > 1 or name == suspects.DEFAULT_SCORE]
+    return {name: ranked[name].to_numpy() for name in told}, table["flipped"].to_numpy().astype(np.bool_)
+
+
+def _end(name: str) -> suspects.End:
+    """The end of a signal that is suspicious; the high one where neither is, as `datamap suspects` takes it."""
+    return next(signal.suspicious for signal in signals.SIGNALS if signal.name == name) or "high"
