@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHONS := 3.10 3.11 3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint bench bench-train bench-plot docs constraints clean
+.PHONY: help setup browser demo test lint bench bench-train bench-plot bench-truth docs constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,8 @@ browser:
 demo: setup ## Train, summarize and plot the bundled example data
 	$(BIN)/datamap run -c configs/quickstart.yaml --overwrite
 
-test: setup ## Run all tests
-	$(BIN)/python -m pytest
+test: setup ## Run all tests, those of a file in one of two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## Check format, lint and types
 	$(BIN)/ruff format --check .
@@ -57,6 +57,9 @@ bench-train: setup ## The same of training and collecting
 bench-plot: setup ## The same of maps, as files and in the browser
 	$(BIN)/python -m tests.benchmarks.plot
 	$(BIN)/python -m tests.benchmarks.page
+
+bench-truth: setup ## Measure how well signals find planted label errors, beside cleanlab; hours
+	$(BIN)/python -m tests.benchmarks.truth
 
 docs: setup ## Write docs/signals.md from the registry
 	$(BIN)/datamap signals --markdown > docs/signals.md

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ class Forker:
         """Runs `datamap ARGUMENTS`; returns status (as os.waitstatus_to_exitcode), and the talk (stderr).
 
         `at_batch`, counted from 0, of those of steps and passes: when the model takes it, `signal` is sent; without
-        `signal`, the kernel ends the process (SIGALRM, not handled) `later` after that, in durations of a batch.
-        `at_write`: it kills itself (SIGKILL) in the course of that many-th file's being written, counted from 0.
+        `signal`, the kernel ends the process (SIGALRM, not handled) `later` after that, in durations of a batch, of which
+        there must have been one. `at_write`: it kills itself (SIGKILL) in the course of that many-th file's being
+        written, counted from 0.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -97,6 +99,9 @@ def _work(job: dict[str, Any]) -> None:
         main(job["arguments"])
     except SystemExit as error:
         code = error.code or 0
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -105,7 +110,7 @@ def _work(job: dict[str, Any]) -> None:
 def _end_at_batch(job: dict[str, Any]) -> None:
     from datamap_cli.train.model import Classifier
 
-    batches, shortest, before = 0, float("inf"), time.perf_counter()
+    batches, shortest, before = 0, float("inf"), float("-inf")
     logits = Classifier.logits
 
     def counting(self: Classifier, *arguments: Any) -> Any:

@@ -102,7 +102,7 @@ def test_a_run_killed_at_random_goes_on_as_if_it_had_not_been(
     for death in range(3):
         how: dict[str, Any]
         if way == "at any time":  # a checkpoint is there from the twelfth batch on; none of these is past the last
-            at = draw.randrange(14, 26) if death == 0 else draw.randrange(4)
+            at = draw.randrange(14, 22) if death == 0 else draw.randrange(2, 5)
             how = {"at_batch": at, "later": draw.uniform(0, 2)}
         else:
             how = {"at_write": draw.randrange(5, 15) if death == 0 else draw.randrange(1, 7)}
@@ -111,9 +111,10 @@ def test_a_run_killed_at_random_goes_on_as_if_it_had_not_been(
     last = forker.run(*train(data, run_dir, mode, *more))
     assert 0 == last["status"], (SEED, deaths, last["talk"])
     assert (-signal.SIGALRM if way == "at any time" else -signal.SIGKILL) == deaths[0][1], (SEED, deaths)
-    # a file being written may be the first checkpoint, time and again
-    expected_talk = f"going on from {run_dir}" if way == "at any time" else "going on from "
-    assert expected_talk in last["talk"], (SEED, deaths)
+    if way == "at any time":
+        assert f"going on from {run_dir}" in last["talk"], (SEED, deaths)
+    else:  # the first checkpoint may have been cut off each time, or the third run have come to its end
+        assert "going on from" in last["talk"] or "nothing to resume" in last["talk"], (SEED, deaths)
     assert 0 == forker.run("summarize", "--run-dir", str(run_dir))["status"]
     assert expected == results(run_dir), (SEED, deaths)
     assert [] == [path.name for path in run_dir.rglob("*.partial")]

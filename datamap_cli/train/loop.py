@@ -400,7 +400,9 @@ class Trainer:
 
     def update(self) -> None:
         """Applies the gradients."""
-        self.scaler.step(self.optimizer)
+        # the first step names the optimizer's state: as it would in a process that trains no other model
+        with paddle.utils.unique_name.guard():
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.clear_grad()
         self.schedule.step()
