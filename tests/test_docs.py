@@ -66,7 +66,7 @@ def test_every_datamap_command_of_the_readme_runs(tmp_path: Path) -> None:
         arguments = shlex.split(command)
         if arguments[1] == "compare":
             shutil.copytree(tmp_path / "outputs" / "run", tmp_path / "outputs" / "other")
-        if arguments[1] == "train":  # the same commands on a part of the example, to save time
+        if arguments[1] in ("train", "selfcheck"):  # the same commands on a part of the example, to save time
             data = tmp_path / "question_pairs.tsv"
             data.write_text("".join(data.read_text(encoding="utf-8").splitlines(keepends=True)[:65]), encoding="utf-8")
             arguments += ["--set", "train.epochs=2"]

@@ -60,129 +60,172 @@ def train(
     loading: float,
 ) -> Iterator[Event]:
     """What `datamap_cli.train.run` documents; Paddle is imported by now, which took `loading` seconds."""
-    phases = Phases({"loading Paddle": loading})
-    device = _select_device(config.train)
-    processes = connect()
-    labels = examples["label"].to_numpy()
-    plan = Plan.of(config, labels, processes.count)
-    text_a, text_b = examples["text_a"], None if examples["text_b"].null_count() else examples["text_b"]
-    online = config.signals.mode == "online"
-
-    def begin(fold: int) -> Classifier:
-        _seed(config.train.seed, fold)
-        with phases("building the model"):
-            return build(config.model, len(classes), [text_a] if text_b is None else [text_a, text_b])
-
-    classifier = begin(0)
-    with phases("tokenizing"):
-        tokens = tokenize(classifier.tokenizer, text_a, text_b, config.model.max_seq_len)
-        _check_token_ids(config.model.name, classifier, tokens)
-    trainer = Trainer.of(config.train, classifier, tokens, labels, len(classes), processes, plan.steps)
-    # what evaluations have so far that are not yet complete: online the one that is going on, with folds all of them
-    pending = 1 if online else len(plan.evaluate_after) if len(plan.folds) > 1 else 0
-    kept = np.zeros((pending, len(labels), len(classes)), np.float32)
-    progress = Progress.of(plan.steps, len(plan.evaluate_after))
+    training = Training(config, examples, classes, stop, Phases({"loading Paddle": loading}))
     if checkpoint is not None:
-        with phases("loading the checkpoint"):
-            progress, kept = checkpoints.load(
-                checkpoint, plan.steps, classifier.model, trainer.optimizer, trainer.scaler, kept
-            )
-            if online and processes.rank > 0:
-                kept[:] = 0  # those so far are counted once
-    yield Started(
-        device=device,
-        processes=processes.count,
-        model=f"{config.model.name} ({type(classifier.model).__name__})",
-        parameters=sum(int(parameter.size) for parameter in classifier.model.parameters()),
-        step=plan.steps_of_all(progress),
-        steps=plan.steps * len(plan.folds),
-        steps_per_epoch=plan.steps_per_epoch,
-        evaluations=len(plan.evaluate_after),
-        evaluated=plan.evaluated(progress),
-        notes=[
-            *classifier.notes,
-            *_truncation_note(tokens, config.model.max_seq_len),
-            *_cut_epoch_note(config, plan),
-            *_folds_note(plan),
-        ],
-    )
+        training.go_on_from(checkpoint)
+    yield training.started()
+    yield from training.run()
 
-    budget = config.train.eval_batch_tokens or (TOKENS_ON_CPU if device == "cpu" else TOKENS_ON_GPU)
-    while True:
-        fold = plan.folds[progress.fold]
-        stopping = False
-        # a checkpoint is saved before the evaluation that is due with it: a training that goes on begins with that
-        if progress.step in plan.evaluate_after:
-            number = plan.evaluate_after.index(progress.step)
-            started = time.perf_counter()
-            logits: Logits | None
-            if online:
-                logits = processes.total(kept[0])
-            else:
-                with phases("evaluations"):
-                    logits = yield from trainer.evaluate(fold.evaluated, budget, stop)
-                progress.seconds[number] += time.perf_counter() - started
-            if logits is None:
-                stopping = True
-            else:
-                bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-                if len(bad):
-                    what = f"evaluation after step {progress.step}: the model's output is not finite"
-                    raise _diverged(what, examples["id"].gather(fold.evaluated[bad]))
-                right = float((logits.argmax(axis=1) == labels[fold.evaluated]).mean())
-                if len(plan.folds) > 1:
-                    kept[number, fold.evaluated] = logits
-                    logits = kept[number]
-                if progress.fold == len(plan.folds) - 1:
-                    with phases("writing signals"):
-                        yield Evaluation(
-                            evaluation=number,
-                            step=progress.step,
-                            epoch=progress.step / plan.steps_per_epoch,
-                            train_loss=progress.losses[number] / plan.steps_before(number),
-                            accuracy=float((logits.argmax(axis=1) == labels).mean()),
-                            seconds=progress.seconds[number],
-                            logits=logits,
-                        )
-                progress.right, progress.seen = 0, 0
-                if online:
-                    kept[:] = 0
-        if not stopping:
-            if progress.step == plan.steps:
-                if len(plan.folds) > 1:
-                    yield FoldTrained(progress.fold, len(plan.folds), len(fold.evaluated), right)
-                if progress.fold == len(plan.folds) - 1:
-                    processes.any(False)  # nobody leaves while another still needs what was shared
-                    yield Trained(classifier.save if len(plan.folds) == 1 else None, phases.seconds)
+
+class Training:
+    """A plan being carried out: steps, evaluations and checkpoints, fold after fold."""
+
+    def __init__(
+        self, config: Config, examples: pl.DataFrame, classes: list[str], stop: Callable[[], bool], phases: Phases
+    ) -> None:
+        self.config, self.stop, self.phases = config, stop, phases
+        self.device = _select_device(config.train)
+        self.processes = connect()
+        self.ids, self.labels, self.classes = examples["id"], examples["label"].to_numpy(), len(classes)
+        self.texts = [examples["text_a"], *([] if examples["text_b"].null_count() else [examples["text_b"]])]
+        self.plan = Plan.of(config, self.labels, self.processes.count)
+        self.online = config.signals.mode == "online"
+        self.budget = config.train.eval_batch_tokens or (TOKENS_ON_CPU if self.device == "cpu" else TOKENS_ON_GPU)
+
+        classifier = self._build(fold=0)
+        with phases("tokenizing"):
+            text_b = self.texts[1] if len(self.texts) > 1 else None
+            self.tokens = tokenize(classifier.tokenizer, self.texts[0], text_b, config.model.max_seq_len)
+            _check_token_ids(config.model.name, classifier, self.tokens)
+        self.trainer = self._trainer(classifier)
+        self.progress = Progress.of(self.plan.steps, len(self.plan.evaluate_after))
+        # logits of evaluations that are not yet whole: online of the one that is going on, with folds of all
+        pending = 1 if self.online else len(self.plan.evaluate_after) if self.plan.holds_out else 0
+        self.kept = np.zeros((pending, len(self.labels), self.classes), np.float32)
+
+    def go_on_from(self, checkpoint: Path) -> None:
+        """Brings everything to the state that was saved there."""
+        with self.phases("loading the checkpoint"):
+            self.progress, self.kept = checkpoints.load(
+                checkpoint,
+                self.plan.steps,
+                self.trainer.classifier.model,
+                self.trainer.optimizer,
+                self.trainer.scaler,
+                self.kept,
+            )
+        if self.online and self.processes.rank > 0:
+            self.kept[:] = 0  # those so far are counted once
+
+    def started(self) -> Started:
+        plan, classifier = self.plan, self.trainer.classifier
+        return Started(
+            device=self.device,
+            processes=self.processes.count,
+            model=f"{self.config.model.name} ({type(classifier.model).__name__})",
+            parameters=sum(int(parameter.size) for parameter in classifier.model.parameters()),
+            step=plan.steps_of_all(self.progress),
+            steps=plan.steps * len(plan.folds),
+            steps_per_epoch=plan.steps_per_epoch,
+            evaluations=len(plan.evaluate_after),
+            evaluated=plan.evaluated(self.progress),
+            notes=[
+                *classifier.notes,
+                *_truncation_note(self.tokens, self.config.model.max_seq_len),
+                *_cut_epoch_note(self.config, plan),
+                *_folds_note(plan),
+            ],
+        )
+
+    def run(self) -> Iterator[Event]:
+        """From where it stands to the end, or until it is asked to stop."""
+        while True:
+            stopping = False
+            # a checkpoint is saved before the evaluation that is due with it: a training that goes on begins with that
+            if self.progress.step in self.plan.evaluate_after:
+                stopping = yield from self._evaluate(self.plan.evaluate_after.index(self.progress.step))
+            if not stopping:
+                if self.progress.step == self.plan.steps and self.progress.fold == len(self.plan.folds) - 1:
+                    self.processes.any(False)  # nobody leaves while another still needs what was shared
+                    save = None if self.plan.holds_out else self.trainer.classifier.save
+                    yield Trained(save, self.phases.seconds)
                     return
-                progress.fold, progress.step = progress.fold + 1, 0
-                del trainer, classifier  # one model in memory at a time
-                classifier = begin(progress.fold)
-                trainer = Trainer.of(config.train, classifier, tokens, labels, len(classes), processes, plan.steps)
-                fold = plan.folds[progress.fold]
-            epoch, batch = plan.batch(progress.step, progress.fold)
-            rate = float(trainer.optimizer.get_lr())
-            with phases("training"):
-                # the seed of a step is another in each fold
-                loss, hits, stopping = trainer.step(
-                    plan.steps_of_all(progress), batch, kept[0] if online else None, stop
+                if self.progress.step == self.plan.steps:
+                    self._begin_fold(self.progress.fold + 1)
+                stopping = yield from self._step()
+            if stopping or self.plan.checkpoint_due(self.progress.step):
+                with self.phases("checkpoints"):
+                    yield self._checkpoint()
+            if stopping:
+                yield Stopped(self.plan.steps_of_all(self.progress))
+                return
+
+    def _build(self, fold: int) -> Classifier:
+        _seed(self.config.train.seed, fold)
+        with self.phases("building the model"):
+            return build(self.config.model, self.classes, self.texts)
+
+    def _trainer(self, classifier: Classifier) -> Trainer:
+        return Trainer.of(
+            self.config.train, classifier, self.tokens, self.labels, self.classes, self.processes, self.plan.steps
+        )
+
+    def _begin_fold(self, fold: int) -> None:
+        self.progress.fold, self.progress.step = fold, 0
+        del self.trainer  # one model in memory at a time
+        self.trainer = self._trainer(self._build(fold))
+
+    def _evaluate(self, number: int) -> Generator[Event, None, bool]:
+        """The evaluation of this index; whether it is asked to stop, and the evaluation was not made."""
+        plan, progress, evaluated = self.plan, self.progress, self.plan.folds[self.progress.fold].evaluated
+        started = time.perf_counter()
+        if self.online:
+            logits = self.processes.total(self.kept[0])
+        else:
+            with self.phases("evaluations"):
+                found = yield from self.trainer.evaluate(evaluated, self.budget, self.stop)
+            if found is None:
+                return True
+            logits = found
+            progress.seconds[number] += time.perf_counter() - started
+        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if len(bad):
+            what = f"evaluation after step {progress.step}: the model's output is not finite"
+            raise _diverged(what, self.ids.gather(evaluated[bad]))
+        progress.right, progress.seen = 0, 0
+        if plan.holds_out:
+            self.kept[number, evaluated] = logits
+            logits = self.kept[number]
+        right = logits.argmax(axis=1) == self.labels
+        if progress.fold == len(plan.folds) - 1:
+            with self.phases("writing signals"):
+                yield Evaluation(
+                    evaluation=number,
+                    step=progress.step,
+                    epoch=progress.step / plan.steps_per_epoch,
+                    train_loss=progress.losses[number] / plan.steps_before(number),
+                    accuracy=float(right.mean()),
+                    seconds=progress.seconds[number],
+                    logits=logits,
                 )
-                if not math.isfinite(loss):
-                    raise _diverged(f"step {progress.step + 1}: the loss is {loss}", examples["id"].gather(batch))
-                trainer.update()
-            progress.losses[bisect.bisect_right(plan.evaluate_after, progress.step)] += loss
-            progress.step += 1
-            progress.right, progress.seen = progress.right + hits, progress.seen + len(batch)
-            yield Step(plan.steps_of_all(progress), epoch, loss, progress.right / progress.seen, rate)
-        if stopping or plan.checkpoint_due(progress.step):
-            if online:
-                merged = processes.total(kept[0])
-                kept[0] = merged if processes.rank == 0 else 0
-            with phases("checkpoints"):
-                yield Checkpoint(plan.steps_of_all(progress), trainer.saving(progress, kept))
-        if stopping:
-            yield Stopped(plan.steps_of_all(progress))
-            return
+        if self.online:
+            self.kept[:] = 0
+        if plan.holds_out and progress.step == plan.steps:
+            yield FoldTrained(progress.fold, len(plan.folds), len(evaluated), float(right[evaluated].mean()))
+        return False
+
+    def _step(self) -> Generator[Event, None, bool]:
+        """A step; whether it is asked to stop."""
+        plan, progress = self.plan, self.progress
+        epoch, batch = plan.batch(progress.step, progress.fold)
+        rate = float(self.trainer.optimizer.get_lr())
+        with self.phases("training"):
+            seed = plan.steps_of_all(progress)  # another one in each fold
+            loss, right, stopping = self.trainer.step(seed, batch, self.kept[0] if self.online else None, self.stop)
+            if not math.isfinite(loss):
+                raise _diverged(f"step {progress.step + 1}: the loss is {loss}", self.ids.gather(batch))
+            self.trainer.update()
+        progress.losses[bisect.bisect_right(plan.evaluate_after, progress.step)] += loss
+        progress.step += 1
+        progress.right, progress.seen = progress.right + right, progress.seen + len(batch)
+        yield Step(plan.steps_of_all(progress), epoch, loss, progress.right / progress.seen, rate)
+        return stopping
+
+    def _checkpoint(self) -> Checkpoint:
+        if self.online:
+            merged = self.processes.total(self.kept[0])
+            self.kept[0] = merged if self.processes.rank == 0 else 0
+        return Checkpoint(self.plan.steps_of_all(self.progress), self.trainer.saving(self.progress, self.kept))
 
 
 class Phases:
@@ -248,6 +291,10 @@ class Plan:
     def steps_of_all(self, progress: Progress) -> int:
         """Steps done, those of the folds before among them."""
         return progress.fold * self.steps + progress.step
+
+    @property
+    def holds_out(self) -> bool:
+        return len(self.folds) > 1
 
     def evaluated(self, progress: Progress) -> int:
         """Evaluations that are complete: with folds all become so while the last is trained."""
@@ -515,7 +562,7 @@ def _cut_epoch_note(config: Config, plan: Plan) -> Iterator[str]:
 
 
 def _folds_note(plan: Plan) -> Iterator[str]:
-    if len(plan.folds) > 1:
+    if plan.holds_out:
         yield (
             f"{len(plan.folds)} folds: a model for each, trained on the others; signals come with the last one, "
             "of examples held out"
