@@ -178,7 +178,8 @@ def suspects(
     run_dir: RunDir = None,
     overrides: Overrides = None,
     score: Annotated[
-        str | None, typer.Option(help="Signal to rank by.", metavar="SIGNAL", show_default="avg_loss")
+        str | None,
+        typer.Option(help="Signal to rank by.", metavar="SIGNAL", show_default="avg_loss; with train.folds, margin"),
     ] = None,
     top: Annotated[
         str, typer.Option(help="Rows to write: a fraction of all, 0.1 or 10%, or a number, 100.", metavar="N")

@@ -14,14 +14,23 @@ from datamap_cli.errors import DatamapError
 
 End = Literal["low", "high"]
 
-# Found planted errors best of all signals on the whole: gently trained and memorizing models, two classes and 77
-DEFAULT_SCORE = "avg_loss"
+# What found planted errors best of all signals on the whole: gently trained and memorizing models, two classes and 77
+# (`make bench-truth`). A model that was trained on a wrong label comes to agree with it, which the losses of early
+# evaluations outlast; of models that were not, the mean of their opinions is the best
+DEFAULT_SCORE, DEFAULT_HELD_OUT = "avg_loss", "margin"
 
 COLUMNS = (
     *("id", "label", "pred_label", "suggested_label", "avg_probs", "margin", "avg_loss", "correct_ratio"),
     *("never_learnt", "learnt_for_good", "forgetting_times"),
 )
 """The columns of the summary that are read besides the score."""
+
+
+def default_score(*, held_out: bool, all_probs: bool) -> str:
+    """What suspects are ranked by: `held_out` says whether the signals are of models not trained on the example,
+    `all_probs` whether those are there that need the probabilities of all classes.
+    """
+    return DEFAULT_HELD_OUT if held_out and all_probs else DEFAULT_SCORE
 
 
 def end(score: str, schema: pl.Schema, known: End | None) -> End:

@@ -22,9 +22,9 @@ ACTING = [line for line in COMMANDS if line.split()[1] in ("suspects", "select",
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """outputs/demo and outputs/seed7, of examples that were forgotten and learnt."""
+    """outputs/demo, outputs/seed7 and outputs/folds, of examples that were forgotten and learnt."""
     lines = [f"问题{i}\t回答{i}\t{i % 2}" for i in range(300)]
-    for name in ("demo", "seed7"):
+    for name in ("demo", "seed7", "folds"):
         (tmp_path / name).mkdir()
         make_run(tmp_path / name, "train.tsv", "\n".join(["text_a\ttext_b\tlabel", *lines]).encode())
         (tmp_path / "outputs").mkdir(exist_ok=True)
@@ -34,7 +34,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_commands_run(runs: Path, run_cli: Cli) -> None:
-    assert 8 == len(ACTING)
+    assert 9 == len(ACTING)
     for line in ACTING:
         command, _, remark = line.partition("  # ")
         arguments = shlex.split(command)[1:]

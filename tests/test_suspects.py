@@ -294,4 +294,20 @@ def test_the_estimate_is_told_in_total_and_by_class(tmp_path: Path, run_cli: Cli
 
 
 def test_the_help_names_the_default_score(run_cli: Cli) -> None:
-    assert f"[default: ({suspects.DEFAULT_SCORE})]" in " ".join(run_cli("suspects", "--help")[1].split())
+    told = " ".join(run_cli("suspects", "--help")[1].replace("│", " ").split())
+    assert f"[default: ({suspects.DEFAULT_SCORE}; with train.folds, {suspects.DEFAULT_HELD_OUT})]" in told
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("all", ("margin", "low")), ("label", ("avg_loss", "high"))])
+def test_held_out_signals_have_a_score_of_their_own(
+    tmp_path: Path, run_cli: Cli, keep: signals.Kept, expected: tuple[str, str]
+) -> None:
+    make_run(tmp_path / "run", keep=keep)
+    path = tmp_path / "run" / "run.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps({**info, "origin": {**info["origin"], "folds": 5}}))
+    code, out, _ = run_cli("suspects", "--run-dir", tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "suspects.json").read_text())
+    assert (0, expected) == (code, (kept["score"], kept["suspicious end"]))
+    assert f"The 4 {expected[1]}est {expected[0]}, of 4 written" in out
+    assert "memorized" not in out

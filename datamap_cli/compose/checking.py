@@ -61,7 +61,8 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
         return
     summary.condense(own, show=False)
     run = store.Run.open(own.run_dir)
-    severities, flipped = _severities(run, planted)
+    default = suspects.default_score(held_out=config.train.folds is not None, all_probs=config.signals.probs == "all")
+    severities, flipped = _severities(run, planted, default)
     if not 0 < flipped.sum() < len(flipped):
         raise DatamapError(f"{own.run_dir}: the summary has {flipped.sum():,} flipped of {len(flipped):,} examples")
     found = {name: selfcheck.detection(value, flipped, config.train.seed) for name, value in severities.items()}
@@ -71,14 +72,14 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
         "left out": {"marked as dirty in the data": int(planted.known.sum())},
         "measured": {"rows": len(flipped), "flipped": int(flipped.sum())},
         "interval": {"level": selfcheck.LEVEL, "method": "percentiles of the bootstrap"},
-        "default score": suspects.DEFAULT_SCORE,
+        "default score": default,
         "signals": {name: {"suspicious end": _end(name), **asdict(detection)} for name, detection in found.items()},
         "folds": config.train.folds,
         "run": run.info.run_id,
     }
     path = own.run_dir / "selfcheck.json"
     store.write_bytes(path, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
-    terminal.print_detections(found, suspects.DEFAULT_SCORE, int(flipped.sum()), len(flipped))
+    terminal.print_detections(found, default, int(flipped.sum()), len(flipped))
     typer.echo()
     typer.echo(f"selfcheck: {path}")
     title = f"Finding flipped labels: {run.title}"
@@ -88,7 +89,7 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
             for name, value in severities.items()
         ],
         config.plot,
-        default=suspects.DEFAULT_SCORE,
+        default=default,
         share=float(flipped.mean()),
         title=title,
         told=f"{int(flipped.sum()):,} of {len(flipped):,} labels flipped to {towards}"
@@ -134,7 +135,7 @@ def _refuse_other_flips(config: Config, data: dataset.Dataset) -> None:
         )
 
 
-def _severities(run: store.Run, planted: _Planted) -> tuple[dict[str, Any], Any]:
+def _severities(run: store.Run, planted: _Planted, default: str) -> tuple[dict[str, Any], Any]:
     """What each signal ranks the measured examples by, (M,) each, and whether each of them was flipped."""
     marks = pl.LazyFrame({"id": planted.data.examples["id"], "flipped": planted.flipped, "known": planted.known})
     rows = run.scan_summary().join(marks, on="id", how="left", maintain_order="left").filter(~pl.col("known"))
@@ -142,7 +143,7 @@ def _severities(run: store.Run, planted: _Planted) -> tuple[dict[str, Any], Any]
     names = [signal.name for signal in signals.SIGNALS if signal.name not in _NO_RANKING]
     ranked = table.select(suspects.severity(name, _end(name)).alias(name) for name in names)
     # what is the same for all rows ranks nothing, such as what needs probabilities that were not kept
-    told = [name for name in names if ranked[name].n_unique() > 1 or name == suspects.DEFAULT_SCORE]
+    told = [name for name in names if ranked[name].n_unique() > 1 or name == default]
     return {name: ranked[name].to_numpy() for name in told}, table["flipped"].to_numpy().astype(np.bool_)
 
 

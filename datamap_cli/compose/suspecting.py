@@ -17,9 +17,12 @@ _MOST = 200_000_000
 
 def write(config: Config, score: str | None, top: str) -> None:
     """Writes suspects.tsv and suspects.json of the run, and shows the first rows; `top` is an amount of rows."""
-    score = score or suspects.DEFAULT_SCORE
     run = store.Run.open(config.run_dir)
     scan = run.scan_summary()
+    held_out = run.info.origin.folds is not None
+    if score is None:
+        all_probs = scan.select(pl.col("margin").is_not_null().any()).collect().item()
+        score = suspects.default_score(held_out=held_out, all_probs=all_probs)
     schema = scan.collect_schema()
     known = {signal.name: signal for signal in signals.SIGNALS}
     end = suspects.end(score, schema, known[score].suspicious if score in known else None)
@@ -33,7 +36,7 @@ def write(config: Config, score: str | None, top: str) -> None:
     number = amount if isinstance(amount, int) else max(1, int(summary.height * amount + 1e-9))
     hard = signals.region().eq(list(signals.REGIONS)[-1])
     ranked = suspects.rank(summary, score, end, number, hard=hard)
-    estimate = _estimate(run, summary)
+    estimate = _estimate(run, summary, held_out=held_out)
     table = _named(ranked, run)
     content = _safe(table) if config.plot.spreadsheet_safe else table
     account = {
@@ -63,7 +66,7 @@ def write(config: Config, score: str | None, top: str) -> None:
         typer.echo(f"suspects: {path}")
 
 
-def _estimate(run: store.Run, summary: pl.DataFrame) -> suspects.Estimate | None:
+def _estimate(run: store.Run, summary: pl.DataFrame, *, held_out: bool) -> suspects.Estimate | None:
     """How many labels are wrong; None, with a note, where that cannot be told."""
     if summary.height * len(run.info.classes) > _MOST:
         terminal.note(f"no estimate of how many labels are wrong: more than {_MOST:,} probabilities")
@@ -76,7 +79,7 @@ def _estimate(run: store.Run, summary: pl.DataFrame) -> suspects.Estimate | None
     if probs is None:
         terminal.note("no estimate of how many labels are wrong: the records have no probabilities of all classes")
         return None
-    return suspects.estimate(summary["label"].to_numpy(), probs, held_out=run.info.origin.folds is not None)
+    return suspects.estimate(summary["label"].to_numpy(), probs, held_out=held_out)
 
 
 def _named(ranked: pl.DataFrame, run: store.Run) -> pl.DataFrame:

@@ -190,17 +190,18 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
                 f"  {'with' if folds else 'without'} folds: predicted at the end {_mean(runs, 'flips predicted'):.0%} of "
                 f"the flips, {_mean(runs, 'others predicted'):.0%} of the others; {_mean(runs, 'seconds'):.0f} s a run"
             )
-        yield f"  {'':24}{'without folds':^40}{'with folds':^40}"
-        yield f"  {'':24}" + f"{'AUROC':>13}{'AP':>13}{'P at k':>13} " * 2
+        yield f"  {'':24}{'without folds':^43}{'with folds':^43}"
+        yield f"  {'':24}" + f"{'AUROC':>14}{'AP':>14}{'P at k':>14} " * 2
         names = sorted(seeds[False][0]["measured"], key=lambda name: -_of(seeds[False], name)[0][0])
         for name in names:
-            marked = f"{name} (default)" if name == suspects.DEFAULT_SCORE else name
+            marked = f"{name} *" if name in (suspects.DEFAULT_SCORE, suspects.DEFAULT_HELD_OUT) else name
             yield f"  {marked:24}" + "".join(f"{_cells(seeds[folds], name)} " for folds in (False, True))
-        yield f"  {'cleanlab, 5 folds':24}{'':40}{_cells(seeds[True], 'cleanlab')}"
+        yield f"  {'cleanlab, 5 folds':24}{'':43}{_cells(seeds[True], 'cleanlab')}"
         (plain, *_), (held_out, *_), (cleanlab, *_) = (
             _of(seeds[folds], name)
-            for folds, name in ((False, suspects.DEFAULT_SCORE), (True, suspects.DEFAULT_SCORE), (True, "cleanlab"))
+            for folds, name in ((False, suspects.DEFAULT_SCORE), (True, suspects.DEFAULT_HELD_OUT), (True, "cleanlab"))
         )
+        yield f"  * the default scores: {suspects.DEFAULT_SCORE} without folds, {suspects.DEFAULT_HELD_OUT} with"
         yield (
             f"  AUROC of the default less cleanlab's: without folds {plain[0] - cleanlab[0]:+.4f}"
             f"{' (asked: ≥ −0.02)' if training == 'gentle' else ''}, with folds {held_out[0] - cleanlab[0]:+.4f} (asked: > 0)"
@@ -217,7 +218,7 @@ def _of(runs: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
 
 
 def _cells(runs: list[dict[str, Any]], name: str) -> str:
-    return "".join(f"{mean:>7.3f} ±{spread:.3f}"[:13].rjust(13) for mean, spread in _of(runs, name))
+    return "".join(f"{mean:>7.3f} ±{spread:.3f}" for mean, spread in _of(runs, name))
 
 
 def main(directory: Path, seeds: int) -> None:
