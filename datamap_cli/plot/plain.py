@@ -15,4 +15,5 @@ def plain_page(figure: go.Figure, title: str) -> str:
         default_height="100vh",
         config={"showSendToCloud": False, "displaylogo": False, "responsive": True},
     )
+    page = page.replace("<body>", '<body style="margin: 0">', 1)  # else there is something to scroll
     return page.replace("<head>", f"<head><title>{escape(title)}</title>", 1)
