@@ -138,6 +138,24 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     assert expected == results(run_dir)
 
 
+def test_a_check_that_is_stopped_goes_on_with_its_own_flips(forker: Forker, data: Path, tmp_path: Path) -> None:
+    def check(name: str, *more: str, **how: Any) -> dict[str, Any]:
+        return forker.run("selfcheck", *train(data, tmp_path / name, "evaluate", *more)[1:], "--no-png", **how)
+
+    def report(name: str) -> dict[str, Any]:
+        account: dict[str, Any] = json.loads((tmp_path / name / "selfcheck" / "selfcheck.json").read_text())
+        return account | {"run": None}
+
+    assert 0 == check("whole")["status"]
+    stopped = check("broken", at_batch=14, signal="SIGINT")
+    assert (130, True) == (stopped["status"], "to go on: the same command with --resume\n" in stopped["talk"])
+    refused = forker.run("train", "--run-dir", str(tmp_path / "broken" / "selfcheck"), "--resume")
+    assert (1, True) == (refused["status"], "not a run of `datamap train`, which alone" in refused["talk"])
+    assert 0 == check("broken", "--resume")["status"]
+    assert report("whole") == report("broken")
+    assert results(tmp_path / "whole" / "selfcheck") == results(tmp_path / "broken" / "selfcheck")
+
+
 @pytest.mark.parametrize("whole", ["evaluate"], indirect=True)
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     whole: tuple[str, dict[str, bytes]], forker: Forker, data: Path, tmp_path: Path
