@@ -261,6 +261,8 @@ def test_a_check_reports_every_signal_and_leaves_the_data_as_it_is(config: Path,
     assert (0, out.splitlines()[-5:]) == (again[0], again[1].splitlines()[-5:])
     code, _, err = run_cli("selfcheck", "-c", config, "--flip", "13", "--resume")
     assert (1, True) == (code, "selfcheck: the check there has other flips; go on with" in err)
+    code, _, err = run_cli("selfcheck", "-c", config, "--flip", "12", "--resume", "--set", "train.folds=2")
+    assert (1, True) == (code, "the value of then: train.folds: 2 (None)" in err)
 
 
 @pytest.mark.paddle

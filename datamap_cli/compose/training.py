@@ -41,14 +41,17 @@ def collect(
     going_on = resume and store.Run.begun(config.run_dir)
     if leads and not resume:
         store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
-    if going_on and store.Run.open(config.run_dir).info.finished is not None:
-        terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
-        return
     data = data or dataset.load(config.data)
+    if going_on:
+        run = store.Run.open(config.run_dir)
+        _refuse_another(run, config, data, kind)
+        if run.info.finished is not None:
+            terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
+            return
     display = terminal.TrainingDisplay(talks=leads)
     for text in data.notes:
         display.note(text)
-    checkpoint = _checkpoint(config, data, kind, display) if going_on else None
+    checkpoint = _checkpoint(run, display) if going_on else None
     display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
     loaded = time.perf_counter()
     recorder: SignalRecorder | None = None
@@ -93,12 +96,8 @@ def collect(
         typer.echo(f"signals: {config.run_dir / 'signals'}")
 
 
-def _checkpoint(config: Config, data: dataset.Dataset, kind: str, display: terminal.TrainingDisplay) -> Path | None:
-    """The checkpoint to go on from; None: from the beginning.
-
-    Raises DatamapError where the run was started with other data or another configuration.
-    """
-    run = store.Run.open(config.run_dir)
+def _refuse_another(run: store.Run, config: Config, data: dataset.Dataset, kind: str) -> None:
+    """Raises DatamapError where the run was started by another command, with other data or another configuration."""
     before = configuration.load(config.run_dir / "config.yaml")
     free = ("train.device", "train.checkpoint_steps")
     changed = configuration.changes(before, config, ("data", "model", "train", "signals"))
@@ -114,6 +113,10 @@ def _checkpoint(config: Config, data: dataset.Dataset, kind: str, display: termi
         raise DatamapError(
             f"{data.path}: changed since the run in {config.run_dir} was started; train with --overwrite"
         )
+
+
+def _checkpoint(run: store.Run, display: terminal.TrainingDisplay) -> Path | None:
+    """The checkpoint to go on from; None: from the beginning."""
     path, damaged = run.checkpoint()
     for text in damaged:
         display.note(text)
