@@ -188,7 +188,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _held_out_is_not_trained_on(self) -> Config:
         if self.train.folds is not None and self.signals.mode == "online":
-            raise ValueError("train.folds asks about examples that are held out: it needs signals.mode: evaluate")
+            raise ValueError("train.folds: collects from examples that are held out; expected signals.mode: evaluate")
         return self
 
 
@@ -310,7 +310,8 @@ def _problem(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{path}: unknown key{_nearest(path, location, known)}"
     if detail["type"] == "value_error":
-        return f"{path}: {detail['ctx']['error']}"
+        where = f"{path}: " if path else ""  # of keys in several sections
+        return f"{where}{detail['ctx']['error']}"
     if path in _sections():
         return f"{path}: expected keys below it, not {_kind(detail['input'])}"
     what = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Input should be ")

@@ -92,6 +92,12 @@ def test_all_problems_are_told_at_once_each_with_its_path(tmp_path: Path) -> Non
             [],
             "plot: only one of use_f_times and use_l_times can be on",
         ),
+        (
+            "data: {train: x}\ntrain: {folds: 5}\nsignals: {mode: online}\n",
+            [],
+            "/datamap.yaml: train.folds: collects from examples that are held out; expected signals.mode: evaluate",
+        ),
+        ("data: {train: x}\ntrain: {folds: 1}\n", [], "train.folds: 1: expected greater than or equal to 2"),
         ("data: !!python/object/apply:os.system ['true']\n", [], "not valid YAML"),
     ],
 )
