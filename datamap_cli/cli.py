@@ -1,4 +1,4 @@
-"""The command line: its commands and options; what they do is in `compose`.
+"""The command line: its commands and options; what they do is in `commands`.
 
 Everything heavy is imported inside the commands: `datamap --help` must answer at once.
 """
@@ -87,18 +87,18 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Fine-tune a classifier and collect the signals of every training example."""
-    from datamap_cli.compose import training
+    from datamap_cli.commands import train as command
 
     _refuse_both(overwrite, resume)
-    training.collect(_load(config, run_dir, overrides), overwrite=overwrite, resume=resume)
+    command.train(_load(config, run_dir, overrides), overwrite=overwrite, resume=resume)
 
 
 @app.command()
 def summarize(config: ConfigFile = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
     """Condense the signals to one row per example: summary.tsv and summary.parquet."""
-    from datamap_cli.compose import summary
+    from datamap_cli.commands import summarize as command
 
-    summary.condense(_load(config, run_dir, overrides))
+    command.summarize(_load(config, run_dir, overrides))
 
 
 @app.command()
@@ -152,7 +152,7 @@ def plot(
     no_png: NoPng = False,
 ) -> None:
     """Draw the data map: interactive HTML, and PNG."""
-    from datamap_cli.compose import maps
+    from datamap_cli.commands import plot as command
 
     options: dict[str, Any] = {
         "plot.attr1": attr1,
@@ -167,9 +167,9 @@ def plot(
         "plot.formats": [] if no_png else None,
     }
     if summary is None:
-        maps.of_run(_load(config, run_dir, overrides, options), output)
+        command.draw(_load(config, run_dir, overrides, options), output)
     else:
-        maps.of_table(summary, _load(config, run_dir, overrides, options, needed=False), output)
+        command.draw_table(summary, _load(config, run_dir, overrides, options, needed=False), output)
 
 
 @app.command()
@@ -190,9 +190,9 @@ def suspects(
     `datamap signals` says which end of a signal is suspicious. How many
     labels are wrong is estimated by cleanlab, if it is installed.
     """
-    from datamap_cli.compose import suspecting
+    from datamap_cli.commands import suspects as command
 
-    suspecting.write(_load(config, run_dir, overrides), score, top)
+    command.rank(_load(config, run_dir, overrides), score, top)
 
 
 @app.command()
@@ -221,11 +221,11 @@ def selfcheck(
     check is a run of its own, in RUN_DIR/selfcheck: a table, a JSON file,
     and the precision-recall curves.
     """
-    from datamap_cli.compose import checking
+    from datamap_cli.commands import selfcheck as command
 
     _refuse_both(overwrite, resume)
     resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
-    checking.check(resolved, flip, confusion=confusion, overwrite=overwrite, resume=resume)
+    command.measure(resolved, flip, confusion=confusion, overwrite=overwrite, resume=resume)
 
 
 @app.command()
@@ -277,10 +277,10 @@ def select(
     of --by are in neither end. The rows keep their order. The rule and
     the counts are written beside the file.
     """
-    from datamap_cli.compose import selecting
+    from datamap_cli.commands import select as command
 
-    rule = selecting.rule(region=region, where=where, by=by, top=top, bottom=bottom, balance=balance, drop=drop)
-    selecting.write(_load(config, run_dir, overrides), rule, output, data=data, force=force, overwrite=overwrite)
+    rule = command.rule(region=region, where=where, by=by, top=top, bottom=bottom, balance=balance, drop=drop)
+    command.select(_load(config, run_dir, overrides), rule, output, data=data, force=force, overwrite=overwrite)
 
 
 @app.command()
@@ -308,10 +308,10 @@ def compare(
 
     The axes are those of the map, `plot.attr1` and `plot.attr2`.
     """
-    from datamap_cli.compose import comparing
+    from datamap_cli.commands import compare as command
 
     config = _load(None, run_a, overrides, {"plot.formats": [] if no_png else None})
-    comparing.write(config, (run_a, run_b), output, arrows)
+    command.compare(config, (run_a, run_b), output, arrows)
 
 
 @app.command()
@@ -324,18 +324,11 @@ def run(
     no_png: NoPng = False,
 ) -> None:
     """Train, summarize and plot, the three in a row."""
-    from datamap_cli import train as train_room
-    from datamap_cli.compose import maps, training
-    from datamap_cli.compose import summary as summarizing
+    from datamap_cli.commands import run as command
 
     _refuse_both(overwrite, resume)
     resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
-    maps.check(resolved)
-    training.collect(resolved, overwrite=overwrite, resume=resume)
-    if not train_room.leads():
-        return
-    summarizing.condense(resolved)
-    maps.of_run(resolved, None)
+    command.run(resolved, overwrite=overwrite, resume=resume)
 
 
 @app.command(name="import")
@@ -360,12 +353,12 @@ def import_dynamics(
 ) -> None:
     """Import training dynamics that were collected elsewhere; then summarize and plot them."""
     from datamap_cli import config as configuration
-    from datamap_cli.compose import importing
+    from datamap_cli.commands import import_ as command
 
     values: dict[str, Any] = {"run_dir": str(run_dir)}
     if examples is not None:
         values["data.train"] = str(examples)
-    importing.bring_in(
+    command.import_dynamics(
         source, configuration.load(config, overrides or (), values), format, examples, overwrite=overwrite
     )
 
@@ -382,26 +375,9 @@ def init(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Write a commented configuration to start from."""
-    from datamap_cli import config as configuration
-    from datamap_cli import examples, store
+    from datamap_cli.commands import init as command
 
-    values: dict[str, Any] = {"data.train": "data/train.tsv"}
-    files: dict[Path, str] = {}
-    if example:
-        data = path.with_name(examples.PATH.name)
-        values = {**examples.SETTINGS, "data.train": str(data)}
-        files[data] = examples.PATH.read_text(encoding="utf-8")
-    if schema:
-        files[path.with_name("datamap.schema.json")] = configuration.json_schema()
-    files[path] = configuration.template(values, schema="datamap.schema.json" if schema else None)
-    existing = [str(file) for file in files if file.exists()]
-    if existing and not overwrite:
-        raise DatamapError(f"{', '.join(existing)}: there already; give another path, or --overwrite to replace it")
-    for file, content in files.items():
-        store.write_bytes(file, content.encode())
-        typer.echo(file)
-    talk = f"next: datamap run -c {path}" if example else f"next: set data.train in {path}, then datamap run -c {path}"
-    typer.echo(talk, err=True)
+    command.init(path, example=example, schema=schema, overwrite=overwrite)
 
 
 @app.command(name="signals")

@@ -22,7 +22,7 @@ from datamap_cli import signals, train
 
 if TYPE_CHECKING:
     from datamap_cli.doctor import Check
-from datamap_cli.selfcheck import LEVEL, Detection
+from datamap_cli.analysis.selfcheck import LEVEL, Detection
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 

@@ -31,7 +31,7 @@ def parse(expression: str, schema: pl.Schema) -> pl.Expr:
 def rows(expression: str, frame: pl.DataFrame) -> pl.Series:
     """For which rows of `frame` the SQL `expression` is true, (N,) Boolean without nulls.
 
-    Raises DatamapError as `parse` does, and where a value of the frame cannot be reckoned with.
+    Raises DatamapError as `parse` does, and where a value of the frame cannot be computed with.
     """
     return _answers("where", expression, parse(expression, frame.schema), frame, _CONDITION)
 
@@ -48,7 +48,7 @@ def parse_value(option: str, expression: str, schema: pl.Schema) -> pl.Expr:
 def values(option: str, expression: str, frame: pl.DataFrame) -> pl.Series:
     """That number for every row of `frame`, (N,) Float64; NaN is null.
 
-    Raises DatamapError as `parse_value` does, and where a value of the frame cannot be reckoned with.
+    Raises DatamapError as `parse_value` does, and where a value of the frame cannot be computed with.
     """
     value = parse_value(option, expression, frame.schema).fill_nan(None)
     return _answers(option, expression, value, frame, _VALUE)

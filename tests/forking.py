@@ -55,7 +55,7 @@ def _serve() -> None:
     from datamap_cli.train import environment
 
     environment.load_paddle()
-    from datamap_cli.compose import summary, training  # noqa: F401
+    from datamap_cli.commands import summarize, train  # noqa: F401
     from datamap_cli.train import loop  # noqa: F401
 
     for line in sys.stdin:
@@ -77,14 +77,14 @@ def _serve() -> None:
 
 
 def _work(job: dict[str, Any]) -> None:
-    from datamap_cli import store
     from datamap_cli.cli import main
+    from datamap_cli.run import files
 
     if "at_batch" in job:
         _end_at_batch(job)
     if "at_write" in job:
         left = job["at_write"]
-        sync = store._sync
+        sync = files._sync
 
         def dying(path: Path) -> None:
             nonlocal left
@@ -93,7 +93,7 @@ def _work(job: dict[str, Any]) -> None:
             left -= 1
             sync(path)
 
-        store._sync = dying
+        files._sync = dying
     code: Any = 1
     try:
         main(job["arguments"])

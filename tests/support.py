@@ -16,7 +16,8 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-from datamap_cli import config, signals, store
+from datamap_cli import config, signals
+from datamap_cli.run import Origin, Run
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -76,15 +77,15 @@ def write_run(
     format: str = "jsonl",
     steps: list[int] | None = None,
     overwrite: bool = False,
-) -> store.Run:
+) -> Run:
     """A run directory as training leaves it before it is finished."""
     settings = config.parse({"data": {"train": "train.tsv"}, "run_dir": str(directory)}, "test")
-    run = store.Run.create(
+    run = Run.create(
         directory,
         examples=examples,
         classes=[str(k) for k in range(probs.shape[2])],
         config=config.dump(settings),
-        origin=store.Origin("train", "train.tsv", "0" * 64, model="tiny", seed=1000),
+        origin=Origin("train", "train.tsv", "0" * 64, model="tiny", seed=1000),
         overwrite=overwrite,
     )
     label = examples["label"].to_numpy()

@@ -216,7 +216,8 @@ def test_init_writes_a_configuration_that_is_read_back(
 
 
 def test_init_example_brings_data_that_loads(tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datamap_cli import config, dataset
+    from datamap_cli import config
+    from datamap_cli.data import dataset
 
     monkeypatch.chdir(tmp_path)
     code, out, _ = run_cli("init", "new/example.yaml", "--example", "--schema")

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from datamap_cli import SignalRecorder, cluster, signals
+from datamap_cli import SignalRecorder, signals
 from datamap_cli.errors import DatamapError
+from datamap_cli.signals import cluster
 from datamap_cli.signals.alignment import Incomplete
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize, write_run
 

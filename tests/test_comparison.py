@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamap_cli import comparison, signals
+from datamap_cli import signals
+from datamap_cli.analysis import comparison
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.arrows import arrows
@@ -138,7 +139,7 @@ MOVES = pl.DataFrame(
 
 
 def drawn(number: int) -> go.Figure:
-    return arrows(MOVES, PlotConfig(), title="A <to> B", told="2 of 3", regions=REGIONS, number=number)
+    return arrows(MOVES, PlotConfig(), title="A <to> B", subtitle="2 of 3", regions=REGIONS, number=number)
 
 
 def test_arrows_lead_from_the_first_place_to_the_second_in_the_colour_of_the_region() -> None:
@@ -167,7 +168,7 @@ def test_foreign_texts_are_shown_as_they_stand() -> None:
 
 def test_of_many_examples_at_most_so_many_are_drawn() -> None:
     many = pl.concat([MOVES] * 40)
-    figure = arrows(many, PlotConfig(max_points=50), title="", told="", regions=REGIONS, number=1)
+    figure = arrows(many, PlotConfig(max_points=50), title="", subtitle="", regions=REGIONS, number=1)
     assert 40 == len(figure.data[0].x)
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datamap_cli import dataset
 from datamap_cli.config import DataConfig
+from datamap_cli.data import dataset, tables
+from datamap_cli.data.rows import locate, write_rows
 from datamap_cli.errors import DatamapError
 from tests.support import shared
 
@@ -272,7 +273,7 @@ def test_named_classes_and_single_texts() -> None:
 
 def written_rows(path: Path, rows: list[int], **settings: Any) -> bytes:
     destination = path.with_name(f"written{path.suffix}")
-    count, _ = dataset.write_rows(DataConfig(train=path, **settings), pl.Series(rows, dtype=pl.Int64), destination)
+    count, _ = write_rows(DataConfig(train=path, **settings), pl.Series(rows, dtype=pl.Int64), destination)
     assert count <= len(rows)
     return destination.read_bytes()
 
@@ -296,7 +297,7 @@ def test_rows_keep_their_bytes(tmp_path: Path, expected: bytes, name: str, conte
 
 def test_rows_that_the_file_has_not_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, PAIRS)
-    counted = dataset.write_rows(DataConfig(train=path), pl.Series([1, 7, None]), tmp_path / "out.tsv")
+    counted = write_rows(DataConfig(train=path), pl.Series([1, 7, None]), tmp_path / "out.tsv")
     assert (1, 2) == counted
 
 
@@ -307,7 +308,7 @@ def test_rows_of_parquet_keep_columns_types_and_metadata(tmp_path: Path) -> None
     )
     path = tmp_path / "t.parquet"
     frame.write_parquet(path, metadata={"pandas": '{"columns": []}'})
-    counted = dataset.write_rows(DataConfig(train=path), pl.Series([2, 0, 9]), tmp_path / "out.parquet")
+    counted = write_rows(DataConfig(train=path), pl.Series([2, 0, 9]), tmp_path / "out.parquet")
     written = pl.read_parquet(tmp_path / "out.parquet")
     assert (2, 3) == counted
     assert frame.schema == written.schema
@@ -337,7 +338,7 @@ def test_a_row_of_the_file_is_what_load_takes_for_one(
     settings = DataConfig(train=path, quoting="csv" if quoting == "csv" else "auto")
 
     def read(file: Path) -> tuple[list[list[str | None]], list[tuple[int, str]]]:
-        table = dataset._read(file, file.read_bytes(), settings)
+        table = tables.read(file, file.read_bytes(), settings)
         rows = table.rows.to_list()
         fields: list[list[str | None]] = [[] for _ in range(max([-1, *rows, *(row for row, *_ in table.faults)]) + 1)]
         for i, row in enumerate(rows):
@@ -350,20 +351,20 @@ def test_a_row_of_the_file_is_what_load_takes_for_one(
         return
     destination = tmp_path / f"out{path.suffix}"
     for row, values in enumerate(fields):
-        counted = dataset.write_rows(settings, pl.Series([row]), destination)
+        counted = write_rows(settings, pl.Series([row]), destination)
         assert (1, len(fields)) == counted
         if name == "t.jsonl" and faults:
             continue  # which columns there are depends on the other rows
         assert ([values], [(0, what) for at, what in faults if at == row]) == read(destination)
-    assert (0, len(fields)) == dataset.write_rows(settings, pl.Series([len(fields)]), destination)
+    assert (0, len(fields)) == write_rows(settings, pl.Series([len(fields)]), destination)
 
 
 def test_ids_are_located_by_their_column_or_are_the_rows(tmp_path: Path) -> None:
     path = write(tmp_path, "text_a\tlabel\tkey\na\t0\t70\n\nshort\nb\t\t7\n")
     settings = DataConfig(train=path, on_bad_rows="skip")
-    assert [1, 0, 9] == dataset.locate(settings, pl.Series([1, 0, 9])).to_list()
+    assert [1, 0, 9] == locate(settings, pl.Series([1, 0, 9])).to_list()
     keyed = settings.model_copy(update={"id": "key"})
-    assert [2, None, 0] == dataset.locate(keyed, pl.Series([7, 1, 70])).to_list()
-    assert [2, None] == dataset.locate(keyed, pl.Series(["7", "07"])).to_list()
+    assert [2, None, 0] == locate(keyed, pl.Series([7, 1, 70])).to_list()
+    assert [2, None] == locate(keyed, pl.Series(["7", "07"])).to_list()
     with pytest.raises(DatamapError, match=r"the ids are texts such as 'x'; name their column: --set data\.id=COLUMN"):
-        dataset.locate(settings, pl.Series(["x"]))
+        locate(settings, pl.Series(["x"]))

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from datamap_cli.store import Run
+from datamap_cli.run import Run
 from tests.forking import Forker
 
 pytestmark = pytest.mark.paddle

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from datamap_cli import DatamapError, SignalRecorder, signals
 from datamap_cli.config import load
-from datamap_cli.store import Run
+from datamap_cli.run import Run
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datamap_cli import SignalRecorder
-from datamap_cli.store import Run
+from datamap_cli.run import Run
 from tests.support import REPOSITORY, summarize
 
 BLOCKS = re.findall(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from datamap_cli.store import Run
+from datamap_cli.run import Run
 from tests.forking import Forker
 
 pytestmark = pytest.mark.paddle

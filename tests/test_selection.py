@@ -15,9 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamap_cli import config, dataset, selection, signals, store
+from datamap_cli import config, signals
+from datamap_cli.analysis import selection
+from datamap_cli.analysis.selection import Rule
+from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
-from datamap_cli.selection import Rule
+from datamap_cli.run import Origin, Run, files
 from tests.support import random_probs
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -200,12 +203,12 @@ def make_run(directory: Path, name: str, content: bytes, **data: Any) -> tuple[P
     settings = config.parse({"data": {"train": str(path), **data}, "run_dir": str(directory / "run")}, "test")
     loaded = dataset.load(settings.data)
     probs = random_probs(loaded.examples.height, len(loaded.classes), 4)
-    run = store.Run.create(
+    run = Run.create(
         directory / "run",
         examples=loaded.examples,
         classes=loaded.classes,
         config=config.dump(settings),
-        origin=store.Origin("train", str(loaded.path), loaded.sha256, model="tiny", seed=1),
+        origin=Origin("train", str(loaded.path), loaded.sha256, model="tiny", seed=1),
         overwrite=False,
     )
     label = loaded.examples["label"].to_numpy()
@@ -249,13 +252,13 @@ def test_the_rule_and_the_counts_are_kept_beside_the_file(tmp_path: Path, run_cl
     output = tmp_path / "out.csv"
     code, _, err = run_cli("select", "--run-dir", tmp_path / "run", "--top", "4", "--by", "aum", "--balance", "label", "--output", output)  # fmt: skip
     kept = json.loads((tmp_path / "out.csv.selection.json").read_text())
-    run = store.Run.open(tmp_path / "run")
+    run = Run.open(tmp_path / "run")
     assert (0, "8 of 60 rows: the 4 rows with the highest aum within each label\n") == (code, err)
     assert {"selected": 8, "in the run": 60, "in the file": 60, "by label": {"a": 4, "b": 4}} == kept["rows"]
     assert ("aum", 4, "label", False) == tuple(kept["rule"][key] for key in ("by", "top", "balance", "drop"))
     assert {"file": str(path), "sha256": loaded.sha256, "sha256 in the run": loaded.sha256} == kept["data"]
     assert run.info.run_id == kept["run"]["id"]
-    assert store.sha256(output) == kept["output"]["sha256"]
+    assert files.sha256(output) == kept["output"]["sha256"]
 
 
 def test_ids_of_a_column_are_found_among_rows_that_were_left_out(tmp_path: Path, run_cli: Cli) -> None:

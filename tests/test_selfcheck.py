@@ -17,13 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamap_cli import signals, suspects
+from datamap_cli import signals
+from datamap_cli.analysis import suspects
+from datamap_cli.analysis.selfcheck import Detection, detection, flip, most_confused
+from datamap_cli.analysis.selfcheck import precision_recall as curve_of
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot import look
 from datamap_cli.plot.curves import NAMED, Curve, precision_recall
-from datamap_cli.selfcheck import Detection, detection, flip, most_confused
-from datamap_cli.selfcheck import precision_recall as curve_of
 from tests.support import examples_frame, random_probs, write_run
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -167,7 +168,7 @@ def curve(name: str, seed: int, distance: float) -> Curve:
 
 
 def drawn(curves: list[Curve], default: str) -> Any:
-    return precision_recall(curves, PlotConfig(), default=default, share=0.2, title="a <b>", told="told")
+    return precision_recall(curves, PlotConfig(), default=default, share=0.2, title="a <b>", subtitle="told")
 
 
 def test_the_area_below_a_curve_is_its_average_precision() -> None:

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamap_cli import signals, store, suspects
+from datamap_cli import signals
+from datamap_cli.analysis import suspects
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import Run
 from datamap_cli.signals.averages import mean_probs
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize, write_run
 
@@ -193,7 +195,7 @@ def test_planted_errors_are_counted_and_a_class_without_examples_has_none() -> N
 # ----------------------------------------------------------------------------------------- the command
 
 
-def make_run(directory: Path, *, keep: signals.Kept = "all") -> store.Run:
+def make_run(directory: Path, *, keep: signals.Kept = "all") -> Run:
     examples = examples_frame(40, 3).with_columns(
         text_a=pl.when(pl.col("id") == 3).then(pl.lit('=cmd("x")\t\x1b[31mred')).otherwise("text_a")
     )

@@ -19,12 +19,12 @@ _TEXT = 60
 
 
 def arrows(
-    moves: pl.DataFrame, settings: PlotConfig, *, title: str, told: str, regions: Sequence[str], number: int
+    moves: pl.DataFrame, settings: PlotConfig, *, title: str, subtitle: str, regions: Sequence[str], number: int
 ) -> go.Figure:
     """The examples at their place in the second run, and arrows to it for the `number` that moved farthest.
 
     `moves` has x, y, x@b, y@b, region@b and text, the farthest first; the arrows have the colour of the region they
-    point into. `told` is the line below the title.
+    point into. `subtitle` is the line below the title.
     """
     unit = look.unit(settings.width, settings.height)
     figure = go.Figure()
@@ -57,7 +57,7 @@ def arrows(
         )
     figure.update_layout(
         template=look.template(unit),
-        title={"text": f"{escape(title)}<br><sub>{escape(told)}</sub>"},
+        title={"text": f"{escape(title)}<br><sub>{escape(subtitle)}</sub>"},
         margin={"l": 76 * unit, "r": 24 * unit, "t": 96 * unit, "b": 62 * unit},
         xaxis={"title": {"text": escape(cut(settings.attr2))}, "range": _range(moves["x"], moves["x@b"])},
         yaxis={"title": {"text": escape(cut(settings.attr1))}, "range": _range(moves["y"], moves["y@b"])},

@@ -36,11 +36,12 @@ class Curve:
 
 
 def precision_recall(
-    curves: Sequence[Curve], settings: PlotConfig, *, default: str, share: float, title: str, told: str
+    curves: Sequence[Curve], settings: PlotConfig, *, default: str, share: float, title: str, subtitle: str
 ) -> go.Figure:
     """The curve named `default` in front, the best others in colours, the rest in grey, best first in the legend.
 
-    Curves that are the same are one. `share` is the precision of rows in any order; `told` is the line below the title.
+    Curves that are the same are one. `share` is the precision of rows in any order; `subtitle` is the line below the
+    title.
     """
     unit = look.unit(settings.width, settings.height)
     ranked = _distinct(sorted(curves, key=lambda curve: (-curve.average_precision, curve.name != default)))
@@ -80,7 +81,7 @@ def precision_recall(
     )
     figure.update_layout(
         template=look.template(unit),
-        title={"text": f"{escape(title)}<br><sub>{escape(told)}</sub>"},
+        title={"text": f"{escape(title)}<br><sub>{escape(subtitle)}</sub>"},
         margin={"l": 76 * unit, "r": 24 * unit, "t": 96 * unit, "b": 62 * unit},
         xaxis={"title": {"text": "recall: of the flipped labels, the share found"}, "range": [0, 1.005]},
         yaxis={"title": {"text": "precision: of the labels listed, the share flipped"}, "range": [0, 1.02]},

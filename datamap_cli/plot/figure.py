@@ -109,12 +109,12 @@ def draw(
         legends.append(_valueless_legend(points["value"], str(settings.color_by), words))
     if marked.height:
         legends.append(_ring_legend(marked, summary, region, words))
-    told = [*_told(selection, groups, drawn, summary.height, words, dense=dense)]
+    subtitle = [*_subtitle(selection, groups, drawn, summary.height, words, dense=dense)]
     if ringed.height < marked.height:
-        told.append(words("rings", shown=ringed.height, marked=marked.height))
+        subtitle.append(words("rings", shown=ringed.height, marked=marked.height))
     if evaluations is not None:
-        told.append(words.several(evaluations, "evaluation"))
-    lines = _lines(told, words("semicolon"), layout.columns(settings.width, settings.height, 13))
+        subtitle.append(words.several(evaluations, "evaluation"))
+    lines = _lines(subtitle, words("semicolon"), layout.columns(settings.width, settings.height, 13))
     frame = layout.frame(settings.width, settings.height, len(lines), [legend.extent for legend in legends])
     if not layout.fits(frame, [legend.extent for legend in legends], color_bar=selection.color is None):
         legends = [legend.short for legend in legends]
@@ -560,7 +560,7 @@ def _color_axis(values: pl.Series, signal: str, frame: layout.Frame) -> dict[str
 # ----------------------------------------------------------------------------------------------- texts
 
 
-def _told(
+def _subtitle(
     selection: Selection, groups: _Groups, drawn: pl.DataFrame, total: int, words: Words, *, dense: bool
 ) -> Iterator[str]:
     """What is drawn, of how many, under which filter."""

@@ -1,4 +1,4 @@
-"""Where everything stands on the map: axes, legends and colour bar, reckoned in pixels for the size of the picture."""
+"""Where everything stands on the map: axes, legends and colour bar, computed in pixels for the size of the picture."""
 
 from __future__ import annotations
 

@@ -40,12 +40,12 @@ __all__ = [
     "Step",
     "Stopped",
     "Trained",
-    "leads",
+    "is_main_process",
     "run",
 ]
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that stores and talks, of those that Paddle's launcher started, if it did."""
     return os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
 
@@ -63,7 +63,7 @@ def run(
     `examples` has id, text_a, text_b (null throughout for single texts) and label (index into `classes`).
     `checkpoint` is a directory that a `Checkpoint` was saved to: the training goes on from there, and yields what it
     would have yielded without a break. When `stop()` turns true, it ends after the step with a checkpoint. Where
-    several processes train together, each runs this, and only the one that `leads` is to store. Raises DatamapError:
+    several processes train together, each runs this, and only the main one is to store. Raises DatamapError:
     Paddle missing, a model that cannot be had, a device that is not there, more evaluations than steps; Diverged
     where the loss is no longer finite.
     """

@@ -153,10 +153,10 @@ def _to_paddle(found: dict[str, NDArray[Any]], model: Any) -> dict[str, NDArray[
 
 def _notes(new: list[str], unused: list[str]) -> list[str]:
     """One line each for what is initialized anew and what is left aside."""
-    told = (("newly initialized, not in the checkpoint", new), ("in the checkpoint, not loaded", unused))
+    groups = (("newly initialized, not in the checkpoint", new), ("in the checkpoint, not loaded", unused))
     return [
         f"{what}: {', '.join(names[:4])}" + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        for what, names in told
+        for what, names in groups
         if names
     ]
 
@@ -164,10 +164,10 @@ def _notes(new: list[str], unused: list[str]) -> list[str]:
 def _load_tokenizer(directory: Path, model_type: str) -> Any:
     """The tokenizer whose class tokenizer_config.json names, as far as PaddleNLP has it; else the model's usual one."""
     file = directory / "tokenizer_config.json"
-    told = json.loads(file.read_bytes()).get("tokenizer_class") if file.is_file() else None
+    named = json.loads(file.read_bytes()).get("tokenizer_class") if file.is_file() else None
     files = _vocabulary_files(directory)
     # what Hugging Face calls fast reads the same vocabulary
-    class_name = str(told).removesuffix("Fast")
+    class_name = str(named).removesuffix("Fast")
     if model_type == "roberta":
         byte_level = (files / "merges.txt").is_file()
         class_name = "RobertaBPETokenizer" if byte_level else "RobertaChineseTokenizer"

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from datamap_cli import config, store
+from datamap_cli import config
+from datamap_cli.run import Origin, Run
 from tests.support import DATA
 
 RUNS, EVALUATIONS = 5, 6
@@ -121,12 +122,12 @@ def write_run(directory: Path, table: pl.DataFrame) -> None:
     examples = table.select(
         "id", text_a=pieces[0], text_b=pieces[1], label="label", s_label=pl.lit(None, dtype=pl.Int64)
     )
-    run = store.Run.create(
+    run = Run.create(
         directory,
         examples=examples,
         classes=["different", "same"],
         config=config.dump(config.parse({"run_dir": str(directory)}, "benchmark")),
-        origin=store.Origin("train", "train.tsv", "0" * 64, model="tiny", seed=1000),
+        origin=Origin("train", "train.tsv", "0" * 64, model="tiny", seed=1000),
         overwrite=False,
     )
     run.write_summary(table.lazy())

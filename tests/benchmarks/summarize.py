@@ -35,8 +35,9 @@ print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAG
 
 OURS = """
 from pathlib import Path
-from datamap_cli import signals, store
-run = store.Run.open(Path(sys.argv[1]))
+from datamap_cli import signals
+from datamap_cli.run import Run
+run = Run.open(Path(sys.argv[1]))
 with run.scratch() as scratch:
     {sink}
 """

@@ -34,8 +34,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from datamap_cli import selfcheck, signals, store, suspects
+from datamap_cli import signals
+from datamap_cli.analysis import selfcheck, suspects
 from datamap_cli.examples import PATH
+from datamap_cli.run import Run, files
 from datamap_cli.signals.averages import mean_probs
 from tests.support import DATA, REPOSITORY
 
@@ -110,7 +112,7 @@ def measure(cell: Cell) -> dict[str, Any]:
         datamap("train", run_dir, settings | {f"train.{key}": value for key, value in more.items()})
         seconds = time.perf_counter() - started
         datamap("summarize", run_dir, {})
-        return {**asdict(cell), "seconds": seconds, **detections(store.Run.open(run_dir), folds=cell.folds)}
+        return {**asdict(cell), "seconds": seconds, **detections(Run.open(run_dir), folds=cell.folds)}
 
 
 def without_dropout(directory: Path, settings: dict[str, Any]) -> Path:
@@ -142,7 +144,7 @@ def datamap(command: str, run_dir: Path, settings: dict[str, Any]) -> None:
         raise RuntimeError(done.stderr)
 
 
-def detections(run: store.Run, *, folds: bool) -> dict[str, Any]:
+def detections(run: Run, *, folds: bool) -> dict[str, Any]:
     """Of the run each signal's measures, with folds cleanlab's too, and the share of the flips it has learnt."""
     summary = run.scan_summary().collect()
     flipped = (summary["s_label"] == 2).to_numpy()
@@ -227,7 +229,7 @@ def main(directory: Path, seeds: int) -> None:
     def once(cell: Cell) -> dict[str, Any]:
         path = directory / f"{cell.name}.json"
         if not path.exists():
-            store.write_bytes(path, json.dumps(measure(cell)).encode())
+            files.write_bytes(path, json.dumps(measure(cell)).encode())
             print(f"measured: {cell.name}", file=sys.stderr, flush=True)
         result: dict[str, Any] = json.loads(path.read_bytes())
         return result

@@ -59,7 +59,7 @@ function say(word, values) {
 // -------------------------------------------------------------------------------------- state → the map
 
 /** What the view shows: after a change of the menus or the filters. */
-function reckon() {
+function compute() {
   const figure = figureOf(state.view, map, now.shown);
   now.figure = figure;
   now.places = figure.places;
@@ -186,7 +186,7 @@ async function look(change) {
   if (change.x || change.y) selection.forget();
   Object.assign(state.view, change);
   now.shown = shownPoints(state.view, map);
-  reckon();
+  compute();
   await Promise.all([panel(), draw()]);
 }
 
@@ -421,7 +421,7 @@ function plain(markup) {
 
 function notes() {
   const carried = about.courses?.evaluations.length;
-  const told = [
+  const lines = [
     about.texts.cut === 0 && words.note_no_texts,
     about.texts.cut > 0 && say("note_cut", { length: about.texts.cut }),
     about.omitted.length && say("note_omitted", { signals: about.omitted.map(visible).join(", ") }),
@@ -429,7 +429,7 @@ function notes() {
     carried < about.evaluations && say("note_some_courses", { count: carried }),
     !map.webgl && about.points > 5000 && words.note_svg,
   ];
-  $("notes").replaceChildren(...told.filter(Boolean).map((text) => element("p", {}, text)));
+  $("notes").replaceChildren(...lines.filter(Boolean).map((text) => element("p", {}, text)));
 }
 
 async function start() {
@@ -443,7 +443,7 @@ async function start() {
   $("title").textContent = plain(title);
   $("subtitle").textContent = below.map(plain).join(about.language === "zh" ? "；" : "; ");
   notes();
-  reckon();
+  compute();
   await draw();
   document.body.dataset.drawn = "";
   map.signals = await openSignals(about, map.figure.drawn);

@@ -196,7 +196,7 @@ def _signals(
 
 
 def _follows(summary: pl.DataFrame, name: str, drawn: Collection[str]) -> bool:
-    """Whether the page can reckon the signal from the drawn axes."""
+    """Whether the page can compute the signal from the drawn axes."""
     needed, rule = _FOLLOWING.get(name, ({""}, None))
     if rule is None or not needed <= set(drawn):
         return False

@@ -10,9 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from datamap_cli import signals, store
+from datamap_cli import signals
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import Run, directory
 from tests.support import examples_frame, random_probs, summarize, write_run
 
 
@@ -32,7 +33,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, format: str) -> None:
     examples = examples_frame(6, 3, s_label=True)
     probs = random_probs(6, 3, 4)
     write_run(tmp_path / "run", examples, probs, format=format)
-    run = store.Run.open(tmp_path / "run")
+    run = Run.open(tmp_path / "run")
     assert ["0", "1", "2"] == run.info.classes
     assert [0, 1, 2, 3] == [entry.evaluation for entry in run.info.evaluations]
     assert examples.equals(run.scan_examples().collect())
@@ -103,9 +104,9 @@ def test_an_evaluation_may_be_in_several_files_in_any_order(tmp_path: Path, form
     tree = json.loads((tmp_path / "run.json").read_text())
     tree["evaluations"][1]["files"] = names
     (tmp_path / "run.json").write_text(json.dumps(tree))
-    assert expected.equals(summarize(store.Run.open(tmp_path).evaluations()))
+    assert expected.equals(summarize(Run.open(tmp_path).evaluations()))
     (tmp_path / names[1]).unlink()
-    assert "rank-1" in refusal(store.Run.open(tmp_path).evaluations)
+    assert "rank-1" in refusal(Run.open(tmp_path).evaluations)
 
 
 def test_texts_come_in_the_order_of_the_ids(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_damaged_signal_files_are_named(tmp_path: Path, format: str, damage: Any
 
 
 def test_what_is_not_there_yet_names_the_command_to_run(tmp_path: Path) -> None:
-    assert "no run here; `datamap train` makes one" in refusal(lambda: store.Run.open(tmp_path))
+    assert "no run here; `datamap train` makes one" in refusal(lambda: Run.open(tmp_path))
     run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
     assert "run `datamap summarize` first" in refusal(run.scan_summary)
 
@@ -166,7 +167,7 @@ def test_what_is_not_there_yet_names_the_command_to_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"evaluations": [{"x": 1}]}', "\xff"])
 def test_a_damaged_description_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content, encoding="latin-1")
-    assert "run.json: damaged" in refusal(lambda: store.Run.open(tmp_path))
+    assert "run.json: damaged" in refusal(lambda: Run.open(tmp_path))
 
 
 def test_a_disk_without_room_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,4 +213,4 @@ def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:
     chosen = run.map_page(PlotConfig(where="avg_probs < 0.3", color_by="aum")).name
     assert "avg_probs-label_var.color-aum.where-avg_probs-0.3-" in chosen
     assert chosen != run.map_page(PlotConfig(where="avg_probs > 0.3", color_by="aum")).name
-    assert Path("a/v1.2.html") == store.page_of(Path("a/v1.2")) == store.page_of(Path("a/v1.2.png"))
+    assert Path("a/v1.2.html") == directory.page_of(Path("a/v1.2")) == directory.page_of(Path("a/v1.2.png"))

@@ -10,13 +10,17 @@ import numpy as np
 import polars as pl
 import typer
 
-from datamap_cli import dataset, selection, selfcheck, signals, store, suspects, terminal, train
-from datamap_cli.compose import pictures, summary, training
+from datamap_cli import signals, terminal
+from datamap_cli.analysis import selection, selfcheck, suspects
+from datamap_cli.commands import pictures, summarize, train
 from datamap_cli.config import Config
+from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.curves import Curve, precision_recall
 from datamap_cli.plot.plain import plain_page
+from datamap_cli.run import Run, directory, files
 from datamap_cli.signals.averages import mean_probs
+from datamap_cli.train import is_main_process
 
 # s_label of what was planted
 _DIRTY = 2
@@ -35,7 +39,7 @@ class _Planted:
     """Rows that the data set itself marks as dirty: neither flipped nor measured."""
 
 
-def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume: bool) -> None:
+def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume: bool) -> None:
     """Trains on the data set with labels flipped, in RUN_DIR/selfcheck, and writes there what the signals find.
 
     `flip` is an amount of rows. With `confusion` labels are flipped to the class that theirs is taken for most, by the
@@ -44,10 +48,10 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
     amount = selection.amount("--flip", flip)
     own = config.model_copy(update={"run_dir": config.run_dir / "selfcheck"})
     if not resume:
-        store.Run.refuse_existing(own.run_dir, overwrite=overwrite)
+        Run.refuse_existing(own.run_dir, overwrite=overwrite)
     data = dataset.load(config.data)
     planted = _plant(data, amount, config.train.seed, _most_confused(config, data) if confusion else None)
-    if resume and store.Run.begun(own.run_dir):
+    if resume and Run.holds_run(own.run_dir):
         _refuse_other_flips(own, planted.data)
     number, of = int(planted.flipped.sum()), planted.flipped.len() - int(planted.known.sum())
     towards = "the class that each is confused with most" if confusion else "any other class"
@@ -56,11 +60,11 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
     )
     if planted.known.any():
         terminal.note(f"{planted.known.sum():,} rows are marked as dirty in the data: neither flipped nor measured")
-    training.collect(own, planted.data, kind="selfcheck", overwrite=overwrite, resume=resume)
-    if not train.leads():
+    train.train(own, planted.data, kind="selfcheck", overwrite=overwrite, resume=resume)
+    if not is_main_process():
         return
-    summary.condense(own, show=False)
-    run = store.Run.open(own.run_dir)
+    summarize.summarize(own, show=False)
+    run = Run.open(own.run_dir)
     default = suspects.default_score(held_out=config.train.folds is not None, all_probs=config.signals.probs == "all")
     severities, flipped = _severities(run, planted, default)
     if not 0 < flipped.sum() < len(flipped):
@@ -78,7 +82,7 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
         "run": run.info.run_id,
     }
     path = own.run_dir / "selfcheck.json"
-    store.write_bytes(path, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
+    files.write_bytes(path, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.print_detections(found, default, int(flipped.sum()), len(flipped))
     typer.echo()
     typer.echo(f"selfcheck: {path}")
@@ -92,10 +96,10 @@ def check(config: Config, flip: str, *, confusion: bool, overwrite: bool, resume
         default=default,
         share=float(flipped.mean()),
         title=title,
-        told=f"{int(flipped.sum()):,} of {len(flipped):,} labels flipped to {towards}"
+        subtitle=f"{int(flipped.sum()):,} of {len(flipped):,} labels flipped to {towards}"
         + (f"; {config.train.folds} folds" if config.train.folds else ""),
     )
-    html = store.page_of(own.run_dir / "maps" / "precision-recall")
+    html = directory.page_of(own.run_dir / "maps" / "precision-recall")
     pictures.write(figure, plain_page(figure, title), html, config.plot, "selfcheck")
 
 
@@ -111,10 +115,10 @@ def _plant(data: dataset.Dataset, amount: int | float, seed: int, towards: Any) 
 
 def _most_confused(config: Config, data: dataset.Dataset) -> Any:
     """For each class the one it is taken for most by the run in RUN_DIR, (C,); it is trained if there is none."""
-    if not store.Run.begun(config.run_dir):
+    if not Run.holds_run(config.run_dir):
         terminal.note(f"{config.run_dir}: no run yet; training one first, to see which classes are confused")
-        training.collect(config, data)
-    run = store.Run.open(config.run_dir)
+        train.train(config, data)
+    run = Run.open(config.run_dir)
     if run.info.origin.sha256 != data.sha256 or run.info.classes != data.classes:
         raise DatamapError(
             f"{config.run_dir}: the run there is of other data than {data.path}; --confusion needs one of the same"
@@ -127,7 +131,7 @@ def _most_confused(config: Config, data: dataset.Dataset) -> Any:
 
 
 def _refuse_other_flips(config: Config, data: dataset.Dataset) -> None:
-    begun_with = store.Run.open(config.run_dir).scan_examples().select("id", "label").collect()
+    begun_with = Run.open(config.run_dir).scan_examples().select("id", "label").collect()
     if not begun_with.equals(data.examples.select("id", "label")):
         raise DatamapError(
             f"{config.run_dir}: the check there has other flips; go on with the data, train.seed, --flip and "
@@ -135,7 +139,7 @@ def _refuse_other_flips(config: Config, data: dataset.Dataset) -> None:
         )
 
 
-def _severities(run: store.Run, planted: _Planted, default: str) -> tuple[dict[str, Any], Any]:
+def _severities(run: Run, planted: _Planted, default: str) -> tuple[dict[str, Any], Any]:
     """What each signal ranks the measured examples by, (M,) each, and whether each of them was flipped."""
     marks = pl.LazyFrame({"id": planted.data.examples["id"], "flipped": planted.flipped, "known": planted.known})
     rows = run.scan_summary().join(marks, on="id", how="left", maintain_order="left").filter(~pl.col("known"))
@@ -143,8 +147,8 @@ def _severities(run: store.Run, planted: _Planted, default: str) -> tuple[dict[s
     names = [signal.name for signal in signals.SIGNALS if signal.name not in _NO_RANKING]
     ranked = table.select(suspects.severity(name, _end(name)).alias(name) for name in names)
     # what is the same for all rows ranks nothing, such as what needs probabilities that were not kept
-    told = [name for name in names if ranked[name].n_unique() > 1 or name == default]
-    return {name: ranked[name].to_numpy() for name in told}, table["flipped"].to_numpy().astype(np.bool_)
+    varying = [name for name in names if ranked[name].n_unique() > 1 or name == default]
+    return {name: ranked[name].to_numpy() for name in varying}, table["flipped"].to_numpy().astype(np.bool_)
 
 
 def _end(name: str) -> suspects.End:

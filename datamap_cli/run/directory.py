@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
 import secrets
@@ -25,24 +24,11 @@ import polars as pl
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import files
+from datamap_cli.run.records import ROW_GROUP, as_parquet, scan_records
 
-# rows that are read at a time from each of many files
-_ROW_GROUP = 16_384
 _LARGE_JSONL = 10**9
 _DIGESTS = "sha256.json"
-
-_FIELD_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
-    "label": pl.Int64,
-    "pred_label": pl.Int64,
-    "correct": pl.Boolean,
-    "loss": pl.Float64,
-    "probs": pl.List(pl.Float64),
-    "label_probs": pl.Float64,
-    "runner_up": pl.Int64,
-    "runner_up_probs": pl.Float64,
-    "s_label": pl.Int64,
-    "noisy_label": pl.Int64,
-}
 
 
 @dataclass(frozen=True)
@@ -152,7 +138,7 @@ class Run:
         )
         cls.refuse_existing(directory, overwrite=overwrite)
         run = cls(directory, info)
-        with _writing(directory):
+        with files.writing(directory):
             for part in cls.PARTS:
                 path = directory / part
                 if path.is_dir():
@@ -160,8 +146,8 @@ class Run:
                 else:
                     path.unlink(missing_ok=True)
             (directory / "signals").mkdir(parents=True, exist_ok=True)
-        _write_text(directory / "config.yaml", config)
-        with replacing(directory / "examples.parquet") as partial:
+        files.write_text(directory / "config.yaml", config)
+        with files.replacing(directory / "examples.parquet") as partial:
             examples.write_parquet(partial)
         run._write_info()
         return run
@@ -178,14 +164,14 @@ class Run:
             )
 
     @classmethod
-    def begun(cls, directory: Path) -> bool:
+    def holds_run(cls, directory: Path) -> bool:
         """Whether a run is there to go on with.
 
         If not, what a start that was cut off has left is removed. Raises DatamapError where other things are there.
         """
         if (directory / "run.json").exists():
             return True
-        with _writing(directory):
+        with files.writing(directory):
             for name in ("config.yaml", "examples.parquet"):
                 (directory / name).unlink(missing_ok=True)
             with suppress(OSError):  # missing, or not empty
@@ -223,11 +209,11 @@ class Run:
     ) -> None:
         """Writes the signal records of the next evaluation and enters it in run.json."""
         path = self.directory / "signals" / f"step-{step:06d}.{format}"
-        with replacing(path) as partial:
+        with files.replacing(path) as partial:
             if format == "jsonl":
                 records.write_ndjson(partial)
             else:
-                records.write_parquet(partial, row_group_size=_ROW_GROUP)
+                records.write_parquet(partial, row_group_size=ROW_GROUP)
         entry = EvaluationInfo(
             evaluation=len(self.info.evaluations),
             step=step,
@@ -248,7 +234,7 @@ class Run:
         self.info = replace(self.info, finished=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         self._write_info()
         for path in self._checkpoints():
-            _remove(path)
+            files.remove(path)
 
     # ------------------------------------------------------------------------------- checkpoints
 
@@ -256,7 +242,7 @@ class Run:
         """Keeps what `save` writes of the training after `step` steps; of those before only the newest stays."""
         path = self._write_checkpoint(f"step-{step:06d}", save)
         for older in self._checkpoints()[:-2]:
-            _remove(older)
+            files.remove(older)
         return path
 
     def checkpoint(self) -> tuple[Path | None, list[str]]:
@@ -272,22 +258,22 @@ class Run:
     def rewind(self, evaluations: int) -> None:
         """Takes back all but the first so many evaluations: a training that goes on from there records them anew."""
         kept = self.info.evaluations[:evaluations]
-        with _writing(self.directory):
+        with files.writing(self.directory):
             for path in (*self.directory.glob(".*.partial"), *self.directory.glob("*/.*.partial")):
-                _remove(path)
+                files.remove(path)
         taken_back = self.info.evaluations[len(kept) :]
         self.info = replace(self.info, evaluations=kept, finished=None)
         self._write_info()  # before the files go: what run.json names is there
-        with _writing(self.directory):
+        with files.writing(self.directory):
             for name in (file for entry in taken_back for file in entry.files):
-                _remove(self.directory / name)
+                files.remove(self.directory / name)
 
     def _write_checkpoint(self, name: str, save: Callable[[Path], None]) -> Path:
         path = self.directory / "checkpoints" / name
-        with replacing(path) as partial:
+        with files.replacing(path) as partial:
             partial.mkdir(parents=True)
             save(partial)
-            digests = {file.relative_to(partial).as_posix(): sha256(file) for file in _files(partial)}
+            digests = {file.relative_to(partial).as_posix(): files.sha256(file) for file in files.files_in(partial)}
             (partial / _DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
         return path
 
@@ -296,7 +282,7 @@ class Run:
         return sorted(self.directory.glob("checkpoints/step-*"), key=lambda path: (len(path.name), path.name))
 
     def _write_info(self) -> None:
-        _write_text(self.directory / "run.json", json.dumps(asdict(self.info), ensure_ascii=False, indent=1) + "\n")
+        files.write_json(self.directory / "run.json", asdict(self.info))
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -318,7 +304,7 @@ class Run:
         jsonl = sum(path.stat().st_size for files in paths for path in files if path.suffix == ".jsonl")
         if scratch is None or jsonl <= _LARGE_JSONL:
             return records
-        return {name: _as_parquet(frame, scratch / f"{t}.parquet") for t, (name, frame) in enumerate(records.items())}
+        return {name: as_parquet(frame, scratch / f"{t}.parquet") for t, (name, frame) in enumerate(records.items())}
 
     def scan_examples(self) -> pl.LazyFrame:
         """Lazily: id, text_a, text_b, label (class index), s_label: a row per training example."""
@@ -340,7 +326,7 @@ class Run:
     def write_summary(self, summary: pl.LazyFrame) -> list[Path]:
         """Runs the query of the summary into summary.tsv and summary.parquet, in one pass; returns their paths."""
         paths = [self.directory / "summary.tsv", self.directory / "summary.parquet"]
-        with replacing(paths[0]) as tsv, replacing(paths[1]) as parquet:
+        with files.replacing(paths[0]) as tsv, files.replacing(paths[1]) as parquet:
             sinks = [summary.sink_csv(tsv, separator="\t", lazy=True), summary.sink_parquet(parquet, lazy=True)]
             pl.collect_all(sinks, engine="streaming")
         return paths
@@ -352,7 +338,7 @@ class Run:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A directory for what need not outlive a command."""
-        with _writing(self.directory), TemporaryDirectory(prefix=".scratch-", dir=self.directory) as directory:
+        with files.writing(self.directory), TemporaryDirectory(prefix=".scratch-", dir=self.directory) as directory:
             yield Path(directory)
 
     # --------------------------------------------------------------------------------------- maps
@@ -372,113 +358,9 @@ class Run:
         return page_of(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
 
 
-def read_summary(path: Path) -> pl.DataFrame:
-    """A summary in a file of its own, ours or another tool's: .tsv, .csv, .jsonl or .parquet, a row per example.
-
-    Where they are missing, id is made of guid, index or the row, s_label is 0, and correct_ratio is cartography's
-    correctness over its largest value. Raises DatamapError for a file that is no such table.
-    """
-    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
-        ".tsv": lambda file: pl.read_csv(file, separator="\t", infer_schema_length=None),
-        ".csv": lambda file: pl.read_csv(file, infer_schema_length=None),
-        ".jsonl": lambda file: pl.read_ndjson(file, infer_schema_length=None),
-        ".parquet": pl.read_parquet,
-    }
-    if path.suffix not in readers:
-        raise DatamapError(f"--summary: {path}: expected a file ending in {', '.join(readers)}")
-    try:
-        summary = readers[path.suffix](path)
-    except OSError as error:
-        raise DatamapError(f"--summary: {path}: cannot be read: {_reason(error)}") from None
-    except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"--summary: {path}: not a table that can be read: {str(error).splitlines()[0]}") from None
-    if summary.is_empty():
-        raise DatamapError(f"--summary: {path}: no rows")
-    if "id" not in summary.columns:
-        name = next((name for name in ("guid", "index") if name in summary.columns), None)
-        identity = pl.int_range(pl.len()) if name is None else pl.col(name)
-        summary = summary.with_columns(id=identity)
-    if "s_label" not in summary.columns:
-        summary = summary.with_columns(s_label=pl.lit(0))
-    correctness = summary.schema.get("correctness")
-    if "correct_ratio" not in summary.columns and correctness is not None and correctness.is_numeric():
-        summary = summary.with_columns(correct_ratio=pl.col("correctness") / pl.col("correctness").max())
-    return summary
-
-
 def page_of(stem: Path) -> Path:
     """The HTML by the stem that it has in common with its pictures, or by the name of one of them."""
     return stem.with_name(re.sub(r"\.(html|png)$", "", stem.name) + ".html")
-
-
-# ------------------------------------------------------------------------------------------------ files
-
-
-def sha256(path: Path) -> str | None:
-    """Of the file's bytes; None for a folder."""
-    if not path.is_file():
-        return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, with the directories above it."""
-    with replacing(path) as partial:
-        partial.write_bytes(content)
-
-
-def _write_text(path: Path, content: str) -> None:
-    write_bytes(path, content.encode())
-
-
-def scan_records(path: Path) -> pl.LazyFrame:
-    """The signal records in a file, JSONL or Parquet, lazily; the tutorial's `noisy_label` is read as `s_label`.
-
-    Raises DatamapError for a file that is missing, cut off or no table.
-    """
-    if not path.is_file():
-        raise DatamapError(f"{path}: missing, though run.json names it; train again with --overwrite")
-    try:
-        if path.suffix == ".parquet":
-            records = pl.scan_parquet(path)
-            fields = records.collect_schema()
-        else:
-            _refuse_cut_off(path)
-            # the types of our own fields are fixed; those of the id and of the user's are inferred
-            fields = pl.scan_ndjson(path).collect_schema()
-            records = pl.scan_ndjson(
-                path, schema_overrides={name: dtype for name, dtype in _FIELD_TYPES.items() if name in fields}
-            )
-    except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{path}: cannot be read as signal records: {str(error).splitlines()[0]}") from None
-    if "noisy_label" in fields and "s_label" not in fields:
-        records = records.rename({"noisy_label": "s_label"})
-    return records
-
-
-def _as_parquet(records: pl.LazyFrame, path: Path) -> pl.LazyFrame:
-    try:
-        records.sink_parquet(path, row_group_size=_ROW_GROUP)
-    except pl.exceptions.PolarsError:
-        return records  # what is wrong with them is said where they are summarized
-    return pl.scan_parquet(path)
-
-
-def _refuse_cut_off(path: Path) -> None:
-    """Raises DatamapError for a JSONL file that does not end with a whole line."""
-    with path.open("rb") as file:
-        if not file.seek(0, os.SEEK_END):
-            raise DatamapError(f"{path}: empty; train again with --overwrite")
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) == b"\n":
-            return
-        file.seek(0)
-        line = sum(1 for _ in file)
-    raise DatamapError(f"{path}: cut off in the middle of line {line}; train again with --overwrite")
 
 
 def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
@@ -492,66 +374,12 @@ def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
     return frame
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write a file or directory to, which takes its place once it is whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    with _writing(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove(partial)
-            yield partial
-            _sync(partial)
-            if partial.is_dir():
-                _remove(path)
-            partial.replace(path)
-        finally:
-            _remove(partial)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turns the system's refusal to write into a line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise DatamapError(f"{path}: cannot be written: {_reason(error)}") from error
-    except pl.exceptions.ComputeError as error:
-        # Polars passes on some of the system's errors in its own class
-        if "IO error" not in str(error):
-            raise
-        raise DatamapError(f"{path}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
-
-
-def _reason(error: OSError) -> str:
-    """The system's words; Polars gives them in its own form."""
-    return error.strerror or re.sub(r" \(os error \d+\)", "", str(error)).splitlines()[0]
-
-
-def _sync(path: Path) -> None:
-    """Forces a file's bytes, or those of all files in a directory, to disk, lest a power cut leave them empty."""
-    for part in _files(path) if path.is_dir() else [path]:
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-
-
-def _files(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.rglob("*") if path.is_file())
-
-
 def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None: each file is compared with what was written."""
     try:
         digests = json.loads((checkpoint / _DIGESTS).read_bytes())
         return next(
-            (f"{name} is not as written" for name in digests if sha256(checkpoint / name) != digests[name]), None
+            (f"{name} is not as written" for name in digests if files.sha256(checkpoint / name) != digests[name]), None
         )
     except (OSError, ValueError, AttributeError):
         return f"{_DIGESTS} cannot be read"
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -8,10 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from datamap_cli import plot as drawing
-from datamap_cli import signals, store, terminal
-from datamap_cli.compose import pictures
+from datamap_cli import signals, terminal
+from datamap_cli.commands import pictures
 from datamap_cli.config import Config
+from datamap_cli.data import tables
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import Run, directory
 
 
 def check(config: Config) -> None:
@@ -24,9 +26,9 @@ def check(config: Config) -> None:
     return drawing.check_signals(config.plot, pl.Schema(schema))
 
 
-def of_run(config: Config, output: Path | None) -> None:
+def draw(config: Config, output: Path | None) -> None:
     """Draws the map of the run to `output`, a stem, or into the run directory."""
-    run = store.Run.open(config.run_dir)
+    run = Run.open(config.run_dir)
     summary = run.scan_summary()
     data_map = drawing.draw(
         summary.select(drawing.columns(config.plot, summary.collect_schema())).collect(),
@@ -47,13 +49,13 @@ def of_run(config: Config, output: Path | None) -> None:
         evaluations=len(run.info.evaluations),
         trajectories=_trajectories(run, points["id"]),
     )
-    html = run.map_page(config.plot) if output is None else store.page_of(output)
+    html = run.map_page(config.plot) if output is None else directory.page_of(output)
     pictures.write(data_map.figure, document, html, config.plot, "map")
 
 
-def of_table(summary: Path, config: Config, output: Path | None) -> None:
+def draw_table(summary: Path, config: Config, output: Path | None) -> None:
     """Draws the map of a summary in a file of its own to `output`, a stem, or beside the file."""
-    table = store.read_summary(summary)
+    table = tables.read_summary(summary)
     labels = [name for name in ("label", "pred_label", "suggested_label") if name in table.columns]
     data_map = drawing.draw(
         table.drop(labels),  # class names are not known
@@ -66,7 +68,7 @@ def of_table(summary: Path, config: Config, output: Path | None) -> None:
     document = drawing.page(
         data_map, points, config.plot, examples=None, classes=[], evaluations=None, trajectories=None
     )
-    html = store.page_of(output or summary.with_suffix(""))
+    html = directory.page_of(output or summary.with_suffix(""))
     pictures.write(data_map.figure, document, html, config.plot, "map")
 
 
@@ -78,7 +80,7 @@ def _of_points(summary: pl.LazyFrame, data_map: drawing.DataMap) -> pl.DataFrame
     return rows.sort(place).drop(row, place)
 
 
-def _trajectories(run: store.Run, ids: pl.Series) -> drawing.Trajectories | None:
+def _trajectories(run: Run, ids: pl.Series) -> drawing.Trajectories | None:
     """What the page carries of the courses of these examples; None where it is nothing."""
     carried = drawing.carried_evaluations(len(ids), len(run.info.evaluations))
     if not carried:

@@ -8,17 +8,19 @@ from pathlib import Path
 import polars as pl
 import typer
 
-from datamap_cli import comparison, signals, store, terminal
-from datamap_cli.compose import pictures
+from datamap_cli import signals, terminal
+from datamap_cli.analysis import comparison
+from datamap_cli.commands import pictures
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.arrows import arrows
 from datamap_cli.plot.plain import plain_page
+from datamap_cli.run import Run, directory, files
 
 
-def write(config: Config, directories: tuple[Path, Path], output: Path | None, number: int) -> None:
+def compare(config: Config, directories: tuple[Path, Path], output: Path | None, number: int) -> None:
     """Writes what differs between two runs, as JSON, a table, and a map of the `number` that moved farthest."""
-    runs = [store.Run.open(directory) for directory in directories]
+    runs = [Run.open(directory) for directory in directories]
     names = (str(directories[0]), str(directories[1]))
     first, second = (run.info.classes for run in runs)
     if len(first) != len(second):
@@ -38,14 +40,14 @@ def write(config: Config, directories: tuple[Path, Path], output: Path | None, n
     changed = both.filter(pl.col("region") != pl.col("region@b")).height
 
     stem = output or directories[0] / "maps" / f"compare-{directories[1].resolve().name}"
-    html = store.page_of(stem)
+    html = directory.page_of(stem)
     number = min(number, moves.height)
     title = f"From {names[0]} to {names[1]}"
     figure = arrows(
         moves.with_columns(text=_texts(runs[0], moves["id"].head(number), moves.height)),
         config.plot,
         title=title,
-        told=f"the {number:,} of {moves.height:,} that moved farthest; {changed:,} changed region",
+        subtitle=f"the {number:,} of {moves.height:,} that moved farthest; {changed:,} changed region",
         regions=list(signals.REGIONS),
         number=number,
     )
@@ -77,12 +79,12 @@ def write(config: Config, directories: tuple[Path, Path], output: Path | None, n
         (".tsv", table.write_csv(separator="\t", float_precision=6)),
     ):
         path = html.with_suffix(suffix)
-        store.write_bytes(path, content.encode())
+        files.write_bytes(path, content.encode())
         typer.echo(f"comparison: {path}")
     pictures.write(figure, plain_page(figure, title), html, config.plot, "comparison")
 
 
-def _texts(run: store.Run, ids: pl.Series, height: int) -> pl.Series:
+def _texts(run: Run, ids: pl.Series, height: int) -> pl.Series:
     """The texts of the examples with these ids on a line, then nulls up to `height`."""
     texts = run.texts(ids)
     line = (

@@ -9,9 +9,13 @@ from pathlib import Path
 import polars as pl
 import typer
 
-from datamap_cli import dataset, selection, signals, store, terminal
+from datamap_cli import signals, terminal
+from datamap_cli.analysis import selection
 from datamap_cli.config import Config, DataConfig
+from datamap_cli.data import dataset
+from datamap_cli.data.rows import locate, write_rows
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import Run, files
 
 # the words of the command line for the regions of the map
 _REGIONS = dict(zip(("easy", "ambiguous", "hard"), signals.REGIONS, strict=True))
@@ -41,14 +45,14 @@ def rule(
     )
 
 
-def write(
+def select(
     config: Config, rule: selection.Rule, output: Path, *, data: Path | None, force: bool, overwrite: bool
 ) -> None:
     """Writes the selected rows of the run's data file to `output`, and the rule and the counts beside it.
 
     `data` is where the file is now, if it was moved; with `force`, one that was changed since is taken as it is.
     """
-    run = store.Run.open(config.run_dir)
+    run = Run.open(config.run_dir)
     source = _source(run, config.data, data)
     assert source.train is not None
     record = output.with_name(f"{output.name}.selection.json")
@@ -58,14 +62,14 @@ def write(
     needed = {*selection.columns(rule, schema, signals.region()), "label"}
     summary = scan.select(name for name in schema if name in needed).collect(engine="streaming")
     selected = selection.select(summary, rule, signals.region())
-    digest = store.sha256(source.train)
+    digest = files.sha256(source.train)
     ids = summary["id"].filter(selected)
     if not force:
         _refuse_changed(run, source, digest, ids)
-    rows = dataset.locate(source, ids)
+    rows = locate(source, ids)
     wanted = len(rows)
-    with store.replacing(output) as partial:
-        written, in_file = dataset.write_rows(source, rows, partial)
+    with files.replacing(output) as partial:
+        written, in_file = write_rows(source, rows, partial)
         if written < wanted:
             raise DatamapError(
                 f"{source.train}: {wanted - written:,} of the {wanted:,} selected rows are not in it; it is not the "
@@ -78,9 +82,9 @@ def write(
         "rows": {"selected": wanted, "in the run": summary.height, "in the file": in_file, "by label": by_class},
         "data": {"file": str(source.train.resolve()), "sha256": digest, "sha256 in the run": _trained_on(run)},
         "run": {"id": run.info.run_id, "directory": str(run.directory.resolve())},
-        "output": {"file": str(output.resolve()), "sha256": store.sha256(output)},
+        "output": {"file": str(output.resolve()), "sha256": files.sha256(output)},
     }
-    store.write_bytes(record, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
+    files.write_bytes(record, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.note(f"{wanted:,} of {summary.height:,} rows: {rule}")
     if in_file > summary.height:
         terminal.note(f"left out rows of {source.train} that are not in the run: {in_file - summary.height:,}")
@@ -90,7 +94,7 @@ def write(
     typer.echo(f"rule: {record}")
 
 
-def _source(run: store.Run, settings: DataConfig, data: Path | None) -> DataConfig:
+def _source(run: Run, settings: DataConfig, data: Path | None) -> DataConfig:
     """The settings of the run's data set, with the file that was trained on, or where the user says it is now."""
     if data is None:
         if run.info.origin.kind == "train" and run.info.origin.data is not None:
@@ -114,7 +118,7 @@ def _refuse_output(source: Path, output: Path, record: Path, *, overwrite: bool)
             raise DatamapError(f"--output: {path}: there already; give another name, or --overwrite to replace it")
 
 
-def _refuse_changed(run: store.Run, source: DataConfig, digest: str | None, ids: pl.Series) -> None:
+def _refuse_changed(run: Run, source: DataConfig, digest: str | None, ids: pl.Series) -> None:
     """Raises DatamapError where the data file is not the one of the run.
 
     Told by its sha256, or where the run does not know that, by the texts of the examples with these ids.
@@ -141,6 +145,6 @@ def _refuse_changed(run: store.Run, source: DataConfig, digest: str | None, ids:
         )
 
 
-def _trained_on(run: store.Run) -> str | None:
+def _trained_on(run: Run) -> str | None:
     """The sha256 of the data file the run was trained on; None where the run does not know it."""
     return run.info.origin.sha256 if run.info.origin.kind == "train" else None

@@ -7,17 +7,19 @@ import json
 import polars as pl
 import typer
 
-from datamap_cli import selection, signals, store, suspects, terminal
+from datamap_cli import signals, terminal
+from datamap_cli.analysis import selection, suspects
 from datamap_cli.config import Config
+from datamap_cli.run import Run, files
 from datamap_cli.signals.averages import mean_probs
 
 # probabilities that are held at once for the estimate
 _MOST = 200_000_000
 
 
-def write(config: Config, score: str | None, top: str) -> None:
+def rank(config: Config, score: str | None, top: str) -> None:
     """Writes suspects.tsv and suspects.json of the run, and shows the first rows; `top` is an amount of rows."""
-    run = store.Run.open(config.run_dir)
+    run = Run.open(config.run_dir)
     scan = run.scan_summary()
     held_out = run.info.origin.folds is not None
     if score is None:
@@ -54,8 +56,8 @@ def write(config: Config, score: str | None, top: str) -> None:
         "run": run.info.run_id,
     }
     paths = [run.directory / "suspects.tsv", run.directory / "suspects.json"]
-    store.write_bytes(paths[0], content.write_csv(separator="\t", float_precision=6).encode())
-    store.write_bytes(paths[1], (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
+    files.write_bytes(paths[0], content.write_csv(separator="\t", float_precision=6).encode())
+    files.write_bytes(paths[1], (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.print_suspects(table, score, end)
     if estimate is not None:
         sizes = dict(summary["label"].value_counts().iter_rows())
@@ -66,7 +68,7 @@ def write(config: Config, score: str | None, top: str) -> None:
         typer.echo(f"suspects: {path}")
 
 
-def _estimate(run: store.Run, summary: pl.DataFrame, *, held_out: bool) -> suspects.Estimate | None:
+def _estimate(run: Run, summary: pl.DataFrame, *, held_out: bool) -> suspects.Estimate | None:
     """How many labels are wrong; None, with a note, where that cannot be told."""
     if summary.height * len(run.info.classes) > _MOST:
         terminal.note(f"no estimate of how many labels are wrong: more than {_MOST:,} probabilities")
@@ -82,7 +84,7 @@ def _estimate(run: store.Run, summary: pl.DataFrame, *, held_out: bool) -> suspe
     return suspects.estimate(summary["label"].to_numpy(), probs, held_out=held_out)
 
 
-def _named(ranked: pl.DataFrame, run: store.Run) -> pl.DataFrame:
+def _named(ranked: pl.DataFrame, run: Run) -> pl.DataFrame:
     """The ranking with the texts, and with names for the labels."""
     names = pl.Series(run.info.classes)
     ranked = ranked.with_columns(names.gather(ranked[column]).alias(column) for column in ("label", "suggested_label"))

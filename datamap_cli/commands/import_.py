@@ -6,14 +6,16 @@ from pathlib import Path
 
 import typer
 
-from datamap_cli import dataset, dynamics, store, terminal
+from datamap_cli import dynamics, terminal
 from datamap_cli.config import Config
-from datamap_cli.recorder import SignalRecorder
+from datamap_cli.data import dataset
+from datamap_cli.run import Origin, Run, files
+from datamap_cli.run.recorder import SignalRecorder
 
 
-def bring_in(source: Path, config: Config, format: str | None, texts: Path | None, *, overwrite: bool) -> None:
+def import_dynamics(source: Path, config: Config, format: str | None, texts: Path | None, *, overwrite: bool) -> None:
     """Records what `source` holds; `texts` is the data set with the texts, if there is one."""
-    store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
+    Run.refuse_existing(config.run_dir, overwrite=overwrite)
     imported = dynamics.read(source, format, incomplete="drop" if config.summarize.incomplete == "drop" else "error")
     for text in imported.notes:
         terminal.note(text)
@@ -32,7 +34,7 @@ def bring_in(source: Path, config: Config, format: str | None, texts: Path | Non
         missing = int(examples["text_a"].null_count())
         if missing:
             terminal.note(f"{texts}: no text for {missing:,} of {examples.height:,} examples")
-    origin = store.Origin(f"import {imported.format}", str(source.resolve()), store.sha256(source))
+    origin = Origin(f"import {imported.format}", str(source.resolve()), files.sha256(source))
     with SignalRecorder(
         config.run_dir,
         examples=examples,

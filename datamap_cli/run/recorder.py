@@ -16,7 +16,7 @@ from datamap_cli import config as configuration
 from datamap_cli import signals
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
-from datamap_cli.store import Origin, Run
+from datamap_cli.run import Origin, Run
 
 _TAKEN = {*signals.FIELDS, *(signal.name for signal in signals.SIGNALS)}
 

@@ -7,20 +7,21 @@ from typing import Any
 
 import typer
 
-from datamap_cli import signals, store, terminal
+from datamap_cli import signals, terminal
 from datamap_cli.config import Config
+from datamap_cli.run import Run
 
 
-def condense(config: Config, *, show: bool = True) -> None:
+def summarize(config: Config, *, show: bool = True) -> None:
     """Writes the summary of the run and prints what is to be seen in it, unless another command shows more."""
-    run = store.Run.open(config.run_dir)
+    run = Run.open(config.run_dir)
     if run.info.finished is None:
         terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
     with ExitStack() as stack:
         scratch = stack.enter_context(run.scratch())
         options: dict[str, Any] = {}
         if config.summarize.scheduler is not None:
-            from datamap_cli import cluster
+            from datamap_cli.signals import cluster
 
             client = stack.enter_context(cluster.client(config.summarize.scheduler))
             options = {"blockwise": cluster.Workers(client), "block": cluster.BLOCK}

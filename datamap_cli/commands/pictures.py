@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 import typer
 
 from datamap_cli import plot as drawing
-from datamap_cli import store, terminal
+from datamap_cli import terminal
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import files
 
 
 def write(figure: go.Figure, document: str, html: Path, settings: PlotConfig, what: str) -> None:
@@ -18,7 +19,7 @@ def write(figure: go.Figure, document: str, html: Path, settings: PlotConfig, wh
 
     `what` names it in front of the paths that are printed.
     """
-    store.write_bytes(html, document.encode())
+    files.write_bytes(html, document.encode())
     typer.echo(f"{what}: {html}")
     if not settings.formats:
         return
@@ -27,7 +28,7 @@ def write(figure: go.Figure, document: str, html: Path, settings: PlotConfig, wh
     try:
         for _, format, picture in drawing.images([figure], settings):
             path = html.with_suffix(f".{format}")
-            store.write_bytes(path, picture)
+            files.write_bytes(path, picture)
             typer.echo(f"{what}: {path}")
     except DatamapError as error:
         terminal.note(f"no {', '.join(settings.formats).upper()}: {error}")

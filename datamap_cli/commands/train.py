@@ -13,16 +13,19 @@ from types import FrameType
 import typer
 
 from datamap_cli import config as configuration
-from datamap_cli import dataset, store, terminal, train
+from datamap_cli import terminal
+from datamap_cli import train as training
 from datamap_cli.config import Config
+from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
-from datamap_cli.recorder import SignalRecorder
+from datamap_cli.run import Origin, Run
+from datamap_cli.run.recorder import SignalRecorder
 
 # rows that are condensed to records at a time
 _ROWS = 65_536
 
 
-def collect(
+def train(
     config: Config,
     data: dataset.Dataset | None = None,
     *,
@@ -37,18 +40,18 @@ def collect(
     resumed was started with other data or another configuration, and when it was interrupted.
     """
     started = time.perf_counter()
-    leads = train.leads()
-    going_on = resume and store.Run.begun(config.run_dir)
-    if leads and not resume:
-        store.Run.refuse_existing(config.run_dir, overwrite=overwrite)
+    main = training.is_main_process()
+    going_on = resume and Run.holds_run(config.run_dir)
+    if main and not resume:
+        Run.refuse_existing(config.run_dir, overwrite=overwrite)
     data = data or dataset.load(config.data)
     if going_on:
-        run = store.Run.open(config.run_dir)
+        run = Run.open(config.run_dir)
         _refuse_another(run, config, data, kind)
         if run.info.finished is not None:
             terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
             return
-    display = terminal.TrainingDisplay(talks=leads)
+    display = terminal.TrainingDisplay(talks=main)
     for text in data.notes:
         display.note(text)
     checkpoint = _checkpoint(run, display) if going_on else None
@@ -58,11 +61,11 @@ def collect(
     saved = checkpoint
     try:
         with _interruption(display) as interruption, display.shown():
-            for event in train.run(
+            for event in training.run(
                 config, data.examples, data.classes, checkpoint=checkpoint, stop=lambda: interruption.number is not None
             ):
                 display.show(event)
-                if isinstance(event, train.Stopped):
+                if isinstance(event, training.Stopped):
                     number = interruption.number or signal.SIGTERM  # it may be another process that was asked to stop
                     again = f"datamap train --run-dir {config.run_dir}" if kind == "train" else "the same command with"
                     raise DatamapError(
@@ -70,33 +73,33 @@ def collect(
                         f"to go on: {again} --resume",
                         exit_code=128 + number,
                     )
-                if not leads:
+                if not main:
                     continue
                 match event:
-                    case train.Started():
+                    case training.Started():
                         # only now: what went wrong until here has cost no earlier run
                         recorder = _recorder(
                             config, data, kind, event.evaluated if going_on else None, overwrite=overwrite
                         )
-                    case train.Checkpoint():
+                    case training.Checkpoint():
                         assert recorder is not None
                         saved = recorder.run.write_checkpoint(event.step, event.save)
-                    case train.Evaluation():
+                    case training.Evaluation():
                         assert recorder is not None
                         _record(recorder, event)
-                    case train.Trained():
+                    case training.Trained():
                         assert recorder is not None
                         recorder.finish(event.save)
                         total = time.perf_counter() - started
                         display.show_phases({"reading the data set": loaded - started, **event.seconds}, total)
-    except train.Diverged as error:
+    except training.Diverged as error:
         where = f"last checkpoint: {saved}" if saved is not None else "no checkpoint yet"
         raise DatamapError(f"{error}; {where}") from error
-    if leads:
+    if main:
         typer.echo(f"signals: {config.run_dir / 'signals'}")
 
 
-def _refuse_another(run: store.Run, config: Config, data: dataset.Dataset, kind: str) -> None:
+def _refuse_another(run: Run, config: Config, data: dataset.Dataset, kind: str) -> None:
     """Raises DatamapError where the run was started by another command, with other data or another configuration."""
     before = configuration.load(config.run_dir / "config.yaml")
     free = ("train.device", "train.checkpoint_steps")
@@ -115,7 +118,7 @@ def _refuse_another(run: store.Run, config: Config, data: dataset.Dataset, kind:
         )
 
 
-def _checkpoint(run: store.Run, display: terminal.TrainingDisplay) -> Path | None:
+def _checkpoint(run: Run, display: terminal.TrainingDisplay) -> Path | None:
     """The checkpoint to go on from; None: from the beginning."""
     path, damaged = run.checkpoint()
     for text in damaged:
@@ -135,14 +138,12 @@ def _recorder(
         format=config.signals.format,
         probs=config.signals.probs,
         config=config,
-        origin=store.Origin(
-            kind, str(data.path), data.sha256, config.model.name, config.train.seed, config.train.folds
-        ),
+        origin=Origin(kind, str(data.path), data.sha256, config.model.name, config.train.seed, config.train.folds),
         resume_after=resume_after,
     )
 
 
-def _record(recorder: SignalRecorder, evaluation: train.Evaluation) -> None:
+def _record(recorder: SignalRecorder, evaluation: training.Evaluation) -> None:
     for first in range(0, len(evaluation.logits), _ROWS):
         rows = slice(first, first + _ROWS)
         recorder.record(step=evaluation.step, ids=recorder.examples["id"][rows], logits=evaluation.logits[rows])
