@@ -1,0 +1,49 @@
+"""A folder of dynamics_epoch_N.jsonl (Swayamdipta 2020)."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+
+from datamap_cli.dynamics.evaluations import LongTable
+from datamap_cli.dynamics.messages import first_three
+from datamap_cli.dynamics.records import read_json_lines, reading
+from datamap_cli.errors import DatamapError
+
+_EPOCH_FILE = re.compile(r"dynamics_epoch_(\d{1,18})\.jsonl?")
+
+
+def read(source: Path) -> LongTable:
+    files = epoch_files(source) if source.is_dir() else {}
+    if not files:
+        raise DatamapError(f"{source}: no folder of dynamics_epoch_N.jsonl")
+    frames = []
+    for path, epoch in files.items():
+        logits = f"logits_epoch_{epoch}"
+        with reading(path):
+            frame = read_json_lines(path)
+        missing = [name for name in ("guid", logits, "gold") if name not in frame.columns]
+        if missing:
+            raise DatamapError(f"{path}: no field {', '.join(missing)}; every record needs guid, {logits}, gold")
+        own = [name for name in frame.columns if name not in ("guid", logits, "gold", "logits", "epoch")]
+        epochs = pl.lit(epoch, dtype=pl.Int64).alias("epoch")
+        frames.append(frame.select("guid", "gold", pl.col(logits).alias("logits"), epochs, *own))
+    gaps = [f"{a} and {b}" for a, b in pairwise(files.values()) if b - a > 1]
+    notes = [f"no file for the epochs between {first_three(gaps)}"] if gaps else []
+    others = sorted(path.name for path in next(iter(files)).parent.iterdir() if path not in files)
+    notes += [f"left out, as it is no dynamics_epoch_N.jsonl: {first_three(others)}"] if others else []
+    return LongTable(pl.concat(frames, how="diagonal_relaxed"), "epoch", notes)
+
+
+def epoch_files(folder: Path) -> dict[Path, int]:
+    """The files of dynamics in order of their epochs; in the model's folder they lie one folder deeper."""
+    inner = folder / "training_dynamics"
+    found = {
+        path: int(match[1])
+        for path in (inner if inner.is_dir() else folder).iterdir()
+        if (match := _EPOCH_FILE.fullmatch(path.name)) and path.is_file()
+    }
+    return dict(sorted(found.items(), key=lambda item: item[1]))

@@ -1,0 +1,22 @@
+"""TrustAI's output_data.json: evaluations one after the other, without a step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from datamap_cli.dynamics.columns import ids_of
+from datamap_cli.dynamics.evaluations import LongTable
+from datamap_cli.dynamics.records import is_json, read_json_lines
+from datamap_cli.errors import DatamapError
+
+
+def read(source: Path) -> LongTable:
+    """Records without a step: the k-th one of an id is of evaluation k."""
+    if not source.is_file() or not is_json(source):
+        raise DatamapError(f"{source}: the tutorial's records are a file of JSON objects or Python dicts, one a line")
+    frame = read_json_lines(source)
+    ids = ids_of(source, frame)
+    frame = frame.with_columns(evaluation=pl.int_range(pl.len(), dtype=pl.Int64).over(ids))
+    return LongTable(frame, "evaluation", ["no steps: the k-th record of an id is taken as evaluation k"])
