@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from datamap_cli import train
-from datamap_cli.config import Config, ModelConfig, SignalsConfig, parse
+from datamap_cli.config import Config, ModelConfig, parse
 from datamap_cli.errors import DatamapError
 from datamap_cli.train import batches, environment
 
@@ -152,31 +150,6 @@ def test_train_loss_is_the_mean_since_the_last_evaluation(pair_events: list[trai
     assert means == pytest.approx([evaluation.train_loss for evaluation in evaluations(pair_events)])
 
 
-@pytest.mark.parametrize(
-    ("signals", "steps", "expected"),
-    [
-        ({"per_epoch": 1}, 14, [7, 14]),
-        ({"per_epoch": 2}, 14, [3, 7, 10, 14]),
-        ({"per_epoch": 3}, 14, [2, 4, 7, 9, 11, 14]),
-        ({"per_epoch": 7}, 14, list(range(1, 15))),
-        ({"per_epoch": 2}, 8, [3, 7, 8]),
-        ({"per_epoch": 1}, 4, [4]),
-        ({"every_steps": 4}, 14, [4, 8, 12, 14]),
-        ({"every_steps": 7}, 14, [7, 14]),
-        ({"every_steps": 100}, 14, [14]),
-        ({"mode": "online"}, 14, [7, 14]),
-        ({"mode": "online"}, 13, [7]),
-    ],
-)
-def test_evaluations_stand_at_even_steps_and_on_the_final_weights(
-    signals: dict[str, Any], steps: int, expected: list[int]
-) -> None:
-    environment.load_paddle()
-    from datamap_cli.train.loop import evaluation_steps
-
-    assert expected == evaluation_steps(SignalsConfig(**signals), steps_per_epoch=7, steps=steps)
-
-
 def test_online_signals_need_a_whole_epoch() -> None:
     with pytest.raises(DatamapError, match=r"^train.max_steps: 3: an epoch has 4 steps, and signals.mode: online"):
         run(config(train={"max_steps": 3}, signals={"mode": "online"}), pairs())
@@ -205,47 +178,8 @@ def test_fewer_examples_than_a_batch_are_one_step() -> None:
 # ---------------------------------------------------------------------------------------------- folds
 
 
-@given(
-    labels=st.lists(st.integers(0, 4), min_size=1, max_size=80), count=st.integers(2, 9), seed=st.integers(0, 2**32 - 1)
-)
-def test_folds_hold_out_every_example_once_and_each_label_in_equal_parts(
-    labels: list[int], count: int, seed: int
-) -> None:
-    environment.load_paddle()
-    from datamap_cli.train.loop import hold_out
-
-    label = np.array(labels)
-    if count > len(label):
-        with pytest.raises(DatamapError, match=rf"^train.folds: {count}: there are only {len(label)} examples"):
-            hold_out(label, count, seed)
-        return
-    folds = hold_out(label, count, seed)
-    assert list(range(len(label))) == sorted(np.concatenate([fold.evaluated for fold in folds]).tolist())
-    for fold in folds:
-        assert list(range(len(label))) == sorted([*fold.trained.tolist(), *fold.evaluated.tolist()])
-    sizes = [len(fold.evaluated) for fold in folds]
-    assert sizes[0] == max(sizes) <= min(sizes) + 1
-    for each in set(labels):
-        held_out = [int((label[fold.evaluated] == each).sum()) for fold in folds]
-        assert max(held_out) <= min(held_out) + 1
-    again = hold_out(label, count, seed)
-    assert [fold.evaluated.tolist() for fold in folds] == [fold.evaluated.tolist() for fold in again]
-
-
-def test_a_model_takes_no_step_with_an_example_it_is_asked_about() -> None:
-    environment.load_paddle()
-    from datamap_cli.train.loop import Plan
-
-    plan = Plan.of(config(train={"folds": 3, "batch_size": 4, "epochs": 2}), np.arange(11) % 2, processes=1)
-    assert (2, 4) == (plan.steps_per_epoch, plan.steps)
-    for number, fold in enumerate(plan.folds):
-        taken = [plan.batch(step, number)[1].tolist() for step in range(plan.steps)]
-        assert set().union(*taken).isdisjoint(fold.evaluated.tolist())
-        assert 7 == len({*taken[0], *taken[1]})
-
-
 def test_the_model_of_a_fold_is_that_of_a_training_without_what_is_held_out(saved: Path) -> None:
-    from datamap_cli.train.loop import hold_out
+    from datamap_cli.train.plan import hold_out
 
     examples, model = pairs(31), {"name": str(saved)}
     folded = run(config(model, train={"folds": 3}), examples)
@@ -319,38 +253,11 @@ def test_online_signals_do_not_change_the_training(pair_events: list[train.Event
     assert [step.loss for step in steps(pair_events)] == [step.loss for step in steps(online)]
 
 
-def test_an_epoch_takes_every_example_once_in_an_order_of_seed_and_epoch_alone() -> None:
-    environment.load_paddle()
-    from datamap_cli.train.loop import Plan
-
-    def orders(seed: int) -> list[list[int]]:
-        plan = Plan.of(config(train={"seed": seed, "batch_size": 4}), np.zeros(10, np.int64), processes=1)
-        epochs: list[list[int]] = [[], []]
-        for step in range(plan.steps):
-            epoch, batch = plan.batch(step)
-            epochs[epoch] += batch.tolist()
-        return epochs
-
-    assert [list(range(10))] * 2 == [sorted(order) for order in orders(1)]
-    assert orders(1) == orders(1)
-    assert 3 == len({tuple(order) for order in (*orders(1), orders(2)[0])})
-
-
-def test_a_step_takes_accumulated_batches_of_every_process() -> None:
-    environment.load_paddle()
-    from datamap_cli.train.loop import Plan
-
-    settings = config(train={"batch_size": 4, "gradient_accumulation": 3, "epochs": 2})
-    plan = Plan.of(settings, np.zeros(100, np.int64), processes=2)
-    assert (24, 5, 10) == (plan.batch_size, plan.steps_per_epoch, plan.steps)
-    assert [24, 24, 24, 24, 4] == [len(plan.batch(step)[1]) for step in range(5)]
-
-
 def test_accumulated_gradients_are_those_of_one_batch() -> None:
     environment.load_paddle()
-    from datamap_cli.train.loop import Trainer
     from datamap_cli.train.model import build
     from datamap_cli.train.processes import Processes
+    from datamap_cli.train.trainer import Trainer
 
     examples = pairs(14)
     text_a, text_b = examples["text_a"], examples["text_b"]
@@ -393,9 +300,9 @@ def _evaluate(model: ModelConfig, examples: pl.DataFrame) -> Any:
     environment.load_paddle()
     import paddle
 
-    from datamap_cli.train.loop import Trainer
     from datamap_cli.train.model import build
     from datamap_cli.train.processes import Processes
+    from datamap_cli.train.trainer import Trainer
 
     text_a, text_b = examples["text_a"], examples["text_b"]
     classifier = build(model, 2, [text_a, text_b])

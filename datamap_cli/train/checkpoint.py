@@ -6,7 +6,7 @@ There is no random state and no place in an order to store: both are functions o
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +16,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from datamap_cli.errors import DatamapError
+from datamap_cli.train.plan import Progress
 
 Tensors = dict[str, NDArray[Any]]
-
-
-@dataclass
-class Progress:
-    """How far a training is, and what it has counted."""
-
-    steps: int
-    """Steps of each model in all."""
-    losses: list[float]
-    """Sum of the steps' losses before each evaluation, since the one before; and after the last one."""
-    seconds: list[float]
-    """Duration of each evaluation."""
-    fold: int = 0
-    """The fold whose model is being trained."""
-    step: int = 0
-    """Steps done with it."""
-    right: int = 0
-    """Examples predicted right while training since the last evaluation."""
-    seen: int = 0
-    """Examples trained on since then."""
-
-    @classmethod
-    def of(cls, steps: int, evaluations: int) -> Progress:
-        """That of the beginning."""
-        return cls(steps, [0.0] * (evaluations + 1), [0.0] * evaluations)
 
 
 def save(

@@ -198,10 +198,10 @@ def online(directory: Path, examples: pl.DataFrame) -> dict[str, float]:
     from paddle.nn.functional import cross_entropy
     from paddlenlp.transformers import LinearDecayWithWarmup
 
-    from datamap_cli.train import loop
     from datamap_cli.train.batches import tokenize
+    from datamap_cli.train.plan import Plan
 
-    plan = loop.Plan.of(config, examples["label"].to_numpy(), 1)
+    plan = Plan.of(config, examples["label"].to_numpy(), 1)
     model, tokenizer = loaded(config, examples)
     model.train()
     tokens = tokenize(tokenizer, examples["text_a"], examples["text_b"], config.model.max_seq_len)
