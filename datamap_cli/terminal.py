@@ -5,7 +5,6 @@ Texts of the data set are foreign: they are printed as plain text, never as mark
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from datamap_cli import signals, train
+from datamap_cli.text import counted, plain
 
 if TYPE_CHECKING:
     from datamap_cli.doctor import Check
 from datamap_cli.analysis.selfcheck import LEVEL, Detection
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def plain(text: str) -> str:
-    """A foreign text on one line, without the control characters that could steer a terminal."""
-    return _CONTROL.sub(" ", text)
 
 
 def note(text: str) -> None:
@@ -105,7 +98,7 @@ class TrainingDisplay:
         machines = f"{start.processes} × {start.device.partition(':')[0]}" if start.processes > 1 else start.device
         self.console.print(
             f"{start.model} ({start.parameters:,} parameters) on {machines}: "
-            f"{_counted(start.steps, 'step')}, {_counted(start.evaluations, 'evaluation')}",
+            f"{counted(start.steps, 'step')}, {counted(start.evaluations, 'evaluation')}",
             markup=False,
             soft_wrap=True,
         )
@@ -137,10 +130,6 @@ class TrainingDisplay:
         left = (time.monotonic() - self.started) * remaining / taken if taken else None
         ending = [f"{_duration(left)} left"] if remaining and left is not None else []
         self.console.print("  ".join([*parts, *ending]), markup=False, soft_wrap=True)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ import re
 import polars as pl
 
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import first_line, plain, short
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 # what is more than an expression, or could hide it
@@ -117,9 +118,8 @@ def _refuse_unknown(name: str, named: list[str], schema: pl.Schema) -> None:
 
 
 def _short(expression: str) -> str:
-    line = "".join(c if c.isprintable() else " " for c in " ".join(expression.split()))
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+    return short(plain(" ".join(expression.split())), _SHOWN)
 
 
 def _reason(error: BaseException) -> str:
-    return _short((str(error) or type(error).__name__).splitlines()[0]).rstrip(":")
+    return _short(first_line(error)).rstrip(":")

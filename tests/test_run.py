@@ -140,7 +140,7 @@ def drop_a_line(path: Path) -> None:
     [
         ("jsonl", cut, "step-000020.jsonl: cut off in the middle of line 4"),
         ("parquet", cut, "step-000020.parquet: cannot be read as signal records"),
-        ("jsonl", drop_a_line, "step-000020.jsonl: no record of an example that"),
+        ("jsonl", drop_a_line, "step-000020.jsonl: no record of 1 example that"),
         ("jsonl", lambda path: path.write_text(""), "step-000020.jsonl: empty"),
         ("jsonl", lambda path: path.write_text("{'id': 1}\n"), "step-000020.jsonl: cannot be read as signal records"),
         ("jsonl", lambda path: path.write_text('{"id": 1}\n'), "step-000020.jsonl: no field label, pred_label"),

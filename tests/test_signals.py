@@ -297,7 +297,7 @@ def test_string_ids_stay_strings() -> None:
     [
         (
             lambda f: f.filter(pl.col("id") != 2),
-            "evaluation 1: no record of an example that other evaluations have: id 2; `summarize.incomplete: drop`",
+            "evaluation 1: no record of 1 example that other evaluations have: id 2; `summarize.incomplete: drop`",
         ),
         (
             lambda f: f.with_columns(pl.col("id") + 10),
@@ -312,11 +312,11 @@ def test_string_ids_stay_strings() -> None:
         (lambda f: f.drop("probs"), "evaluation 1: no field probs"),
         (
             lambda f: f.with_columns(label_probs=pl.when(pl.col("id") == 3).then(pl.lit(float("nan"))).otherwise(0.5)),
-            "evaluation 1: a record with label_probs outside 0 to 1: id 3",
+            "evaluation 1: 1 record with label_probs outside 0 to 1: id 3",
         ),
         (
             lambda f: f.with_columns(correct=pl.when(pl.col("id") > 0).then("correct")),
-            "evaluation 1: a record without a value: id 0",
+            "evaluation 1: 1 record without a value: id 0",
         ),
         (
             lambda f: f.with_columns(
@@ -325,7 +325,7 @@ def test_string_ids_stay_strings() -> None:
                 .otherwise(pl.col("probs").arr.to_list())
                 .alias("probs")
             ),
-            "evaluation 1: a record without 2 probs: id 4",
+            "evaluation 1: 1 record without 2 probs: id 4",
         ),
         (lambda f: f.with_columns(pl.col("id").cast(pl.String)), "evaluation 1: ids of type String, but Int64"),
         (lambda f: f.head(0), "evaluation 1: no record of 5 examples that other evaluations have: id 0, id 1, id 2, …"),

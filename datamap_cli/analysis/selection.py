@@ -9,6 +9,7 @@ import polars as pl
 
 from datamap_cli import where
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import counted
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _ends(summary: pl.DataFrame, rule: Rule, passes: pl.Series, value: pl.Series
 
 def _said(quantity: int | float) -> str:
     if isinstance(quantity, int):
-        return f"{quantity:,} row{'' if quantity == 1 else 's'}"
+        return counted(quantity, "row")
     return f"{round(quantity * 100, 10):g} %"
 
 

@@ -14,6 +14,7 @@ from datamap_cli.config import Config
 from datamap_cli.data import tables
 from datamap_cli.errors import DatamapError
 from datamap_cli.run import Run, directory
+from datamap_cli.text import first_line
 
 
 def check(config: Config) -> None:
@@ -90,7 +91,7 @@ def _trajectories(run: Run, ids: pl.Series) -> drawing.Trajectories | None:
         return drawing.Trajectories(carried, *signals.trajectories([evaluations[t] for t in carried], ids))
     except (DatamapError, pl.exceptions.PolarsError) as error:
         # the map is of the summary: it needs no signal files any more
-        terminal.note(f"no courses of single examples on the page: {str(error).splitlines()[0]}")
+        terminal.note(f"no courses of single examples on the page: {first_line(error)}")
         return None
 
 

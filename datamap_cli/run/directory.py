@@ -26,6 +26,7 @@ from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.run import files
 from datamap_cli.run.records import ROW_GROUP, as_parquet, scan_records
+from datamap_cli.text import first_line
 
 _LARGE_JSONL = 10**9
 _DIGESTS = "sha256.json"
@@ -370,7 +371,7 @@ def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
         frame = pl.scan_parquet(path)
         frame.collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{path}: damaged ({str(error).splitlines()[0]}); {remedy}") from None
+        raise DatamapError(f"{path}: damaged ({first_line(error)}); {remedy}") from None
     return frame
 
 

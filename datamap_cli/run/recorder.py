@@ -17,6 +17,7 @@ from datamap_cli import signals
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 from datamap_cli.run import Origin, Run
+from datamap_cli.text import listed_ids
 
 _TAKEN = {*signals.FIELDS, *(signal.name for signal in signals.SIGNALS)}
 
@@ -265,5 +266,4 @@ def _refuse(faulty: npt.NDArray[np.bool_], ids: pl.Series, what: str) -> None:
     if not faulty.any():
         return
     found = ids.filter(pl.Series(faulty))
-    shown = ", ".join(f"id {value}" for value in found.head(3)) + (", …" if len(found) > 3 else "")
-    raise DatamapError(f"{what}: {len(found):,} of {len(ids):,}: {shown}")
+    raise DatamapError(f"{what}: {len(found):,} of {len(ids):,}: {listed_ids(found)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import first_line
 
 # rows that are read at a time from each of many files
 ROW_GROUP = 16_384
@@ -45,7 +46,7 @@ def scan_records(path: Path) -> pl.LazyFrame:
                 path, schema_overrides={name: dtype for name, dtype in _FIELD_TYPES.items() if name in fields}
             )
     except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{path}: cannot be read as signal records: {str(error).splitlines()[0]}") from None
+        raise DatamapError(f"{path}: cannot be read as signal records: {first_line(error)}") from None
     if "noisy_label" in fields and "s_label" not in fields:
         records = records.rename({"noisy_label": "s_label"})
     return records

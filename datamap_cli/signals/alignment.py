@@ -10,6 +10,7 @@ import polars as pl
 
 from datamap_cli.errors import DatamapError
 from datamap_cli.signals.record import has_all_probs, required
+from datamap_cli.text import counted, first_line, listed_ids
 
 
 def schemas(evaluations: Mapping[str, pl.LazyFrame]) -> list[pl.Schema]:
@@ -22,7 +23,7 @@ def schemas(evaluations: Mapping[str, pl.LazyFrame]) -> list[pl.Schema]:
         try:
             schema = evaluation.collect_schema()
         except pl.exceptions.PolarsError as error:
-            raise DatamapError(f"{name}: cannot be read as signal records: {_first_line(error)}") from None
+            raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from None
         needed = required(all_probs=has_all_probs(schema))
         missing = [column for column in needed if column not in schema]
         if missing:
@@ -47,7 +48,7 @@ def n_classes(evaluations: Mapping[str, pl.LazyFrame]) -> int | None:
         try:
             head = evaluation.select("probs").drop_nulls().head(1).collect()
         except pl.exceptions.PolarsError as error:
-            raise DatamapError(f"{name}: cannot be read as signal records: {_first_line(error)}") from None
+            raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from None
         if not head.is_empty():
             width = len(head["probs"][0])
             if width < 2:
@@ -135,14 +136,14 @@ def _examined(name: str, evaluation: pl.LazyFrame, classes: int | None) -> pl.Da
             "id", "label", *(fault.fill_null(False).alias(what) for what, fault in faults.items())
         ).collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{name}: cannot be read as signal records: {_first_line(error)}") from None
+        raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from None
     for what in faults:
         faulty = frame.filter(what)["id"]
         if len(faulty):
-            raise DatamapError(f"{name}: {_records(len(faulty))} {what}: {_ids(faulty)}")
+            raise DatamapError(f"{name}: {counted(len(faulty), 'record')} {what}: {listed_ids(faulty)}")
     doubled = frame["id"].filter(frame["id"].is_duplicated()).unique(maintain_order=True)
     if len(doubled):
-        raise DatamapError(f"{name}: ids that stand more than once: {_ids(doubled)}")
+        raise DatamapError(f"{name}: ids that stand more than once: {listed_ids(doubled)}")
     return frame.select("id", "label")
 
 
@@ -153,7 +154,7 @@ def _refuse_relabelled(examples: pl.DataFrame, ids: Mapping[str, pl.DataFrame]) 
     for name, frame in ids.items():
         other = relabelled.join(frame, on="id").filter(pl.col("label") != pl.col("label_right"))["id"]
         if len(other):
-            raise DatamapError(f"{name}: another label than in the evaluations before for: {_ids(other)}")
+            raise DatamapError(f"{name}: another label than in the evaluations before for: {listed_ids(other)}")
 
 
 def _refuse_incomplete(missing: pl.Series, ids: Mapping[str, pl.DataFrame]) -> None:
@@ -170,27 +171,10 @@ def _refuse_incomplete(missing: pl.Series, ids: Mapping[str, pl.DataFrame]) -> N
             also = sum(len(_without(missing, other["id"])) > 0 for other in ids.values())
             where = f"{name}: " if also == 1 else f"{name} and {also - 1} more evaluations: "
             raise DatamapError(
-                f"{where}no record of {_examples(len(lacking))} that other evaluations have: {_ids(lacking)}; "
-                "`summarize.incomplete: drop` leaves them out, `keep` counts what is there"
+                f"{where}no record of {counted(len(lacking), 'example')} that other evaluations have: "
+                f"{listed_ids(lacking)}; `summarize.incomplete: drop` leaves them out, `keep` counts what is there"
             )
 
 
 def _without(ids: pl.Series, others: pl.Series) -> pl.Series:
     return ids.filter(~ids.is_in(others.implode()))
-
-
-def _ids(ids: pl.Series) -> str:
-    shown = ", ".join(f"id {value}" for value in ids.head(3))
-    return shown if len(ids) <= 3 else f"{shown}, …"
-
-
-def _records(count: int) -> str:
-    return "a record" if count == 1 else f"{count:,} records"
-
-
-def _examples(count: int) -> str:
-    return "an example" if count == 1 else f"{count:,} examples"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

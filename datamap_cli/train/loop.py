@@ -14,6 +14,7 @@ import polars as pl
 
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import counted, listed
 from datamap_cli.train import checkpoint as checkpoints
 from datamap_cli.train.batches import Tokens, tokenize
 from datamap_cli.train.events import (
@@ -260,5 +261,7 @@ def _folds_note(plan: Plan) -> Iterator[str]:
 
 def _diverged(what: str, ids: pl.Series) -> Diverged:
     """The error of a training that ran away: `what` happened to the examples with these ids."""
-    named = ", ".join(str(id_) for id_ in ids.head(64)) + (", …" if len(ids) > 64 else "")
-    return Diverged(f"{what} for {len(ids)} examples (id {named}); a lower train.learning_rate usually helps")
+    named = listed(ids, most=64)
+    return Diverged(
+        f"{what} for {counted(len(ids), 'example')} (id {named}); a lower train.learning_rate usually helps"
+    )
