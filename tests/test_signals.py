@@ -105,9 +105,59 @@ def test_every_signal_equals_its_definition(
     )
     for i, row in enumerate(summary.iter_rows(named=True)):
         expected = reference(int(labels[i]), probs[:, i].tolist(), k)
-        assert set(expected) == {signal.name for signal in signals.SIGNALS}
+        assert set(expected) == {signal.name for signal in signals.SIGNALS if signal.expression is not None}
         wrong = {name: (value, row[name]) for name, value in expected.items() if not close(value, row[name])}
         assert {} == wrong
+
+
+def test_a_signal_that_does_not_come_from_evaluations_is_null_in_their_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    opinion = signals.Signal("opinion", "", None, "0 … 1", "low", "elsewhere", bounds=(0, 1))
+    monkeypatch.setattr("datamap_cli.signals.summary.SIGNALS", (*signals.SIGNALS, opinion))
+    summary = summarize(evaluation_frames(examples_frame(4, 3), random_probs(4, 3, 2)))
+    assert summary.schema["opinion"] == pl.Float64
+    assert 4 == summary["opinion"].null_count()
+
+
+@given(dynamics())
+def test_what_follows_from_other_signals_equals_its_own_expression(
+    drawn: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+) -> None:
+    labels, probs = drawn
+    examples = examples_frame(len(labels), 2).with_columns(label=pl.Series(labels, dtype=pl.Int64))
+    summary = summarize(evaluation_frames(examples, probs))
+    derived = {signal.name: signal.derivation for signal in signals.SIGNALS if signal.derivation is not None}
+    assert ["variability", "threshold_closeness", "aleatoric"] == list(derived)
+    for name, derivation in derived.items():
+        found = summary.select(name, derived=derivation.expression())
+        assert found[name].to_numpy() == pytest.approx(found["derived"].to_numpy(), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "dtype"),
+    [
+        ("class", "label", pl.Int64()),
+        ("class", "pred_label", pl.Int64()),
+        ("class", "suggested_label", None),
+        ("flag", "never_learnt", None),
+        ("count", "forgetting_times", None),
+        ("number", "aum", pl.Float64()),
+        ("flag", "of_my_own", pl.Boolean()),
+        ("count", "of_my_own", pl.UInt8()),
+        ("number", "of_my_own", pl.Float32()),
+        ("number", "of_my_own", None),
+    ],
+)
+def test_the_kind_of_a_column_is_the_registrys_or_that_of_its_type(
+    kind: str, name: str, dtype: pl.DataType | None
+) -> None:
+    assert kind == signals.find(name, dtype).kind
+    assert (kind == "class") == signals.is_class(name)
+
+
+def test_bounds_are_those_of_probabilities_and_shares() -> None:
+    bounded = [signal.name for signal in signals.SIGNALS if signal.bounds == (0, 1)]
+    assert ["correct_ratio", "avg_probs", "max_label_probs", "min_label_probs"] == bounded
+    assert (0, 1) == signals.find("confidence").bounds
 
 
 NEED_ALL_PROBS = ["margin", "el2n", "entropy", "mutual_information", "suggested_label"]

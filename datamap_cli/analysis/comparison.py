@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from datamap_cli import signals
 from datamap_cli.errors import DatamapError
-
-# class indices: whether they agree can be said, not how alike they rank
-NOMINAL = ("pred_label", "suggested_label")
 
 
 def pair(first: pl.DataFrame, second: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
@@ -46,7 +44,7 @@ def correlations(both: pl.DataFrame) -> pl.DataFrame:
         values = both.select(a=pl.col(name).cast(pl.Float64), b=pl.col(f"{name}@b").cast(pl.Float64))
         values = values.fill_nan(None).drop_nulls()
         spearman, agreement = None, None
-        if name in NOMINAL:
+        if signals.is_class(name):  # whether they agree can be said, not how alike they rank
             agreement = values.select((pl.col("a") == pl.col("b")).mean()).item()
         elif all(values[column].n_unique() > 1 for column in "ab"):
             spearman = values.select(pl.corr(pl.col("a").rank("average"), pl.col("b").rank("average"))).item()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from datamap_cli import signals
 from datamap_cli.errors import DatamapError
 
 End = Literal["low", "high"]
@@ -47,13 +48,11 @@ def end(score: str, schema: pl.Schema, known: End | None) -> End:
 def severity(score: str, end: End) -> pl.Expr:
     """What suspects are ranked by, the highest first: `score` from its suspicious `end` on.
 
-    By forgetting, an example that was never learnt comes before all others, as by learnt_for_good one that is wrong at
-    the end; rows without a score come last.
+    First come the rows that the registry says are worst, such as by forgetting those that were never learnt; rows
+    without a score come last.
     """
-    first = {
-        "forgetting_times": pl.col("never_learnt"),
-        "learnt_for_good": pl.col("learnt_for_good").is_null(),
-    }.get(score, pl.lit(False))
+    worst = signals.find(score).worst
+    first = pl.lit(False) if worst is None else worst()
     value = pl.col(score).cast(pl.Float64)
     return pl.when(first).then(float("inf")).otherwise(value if end == "high" else -value).fill_null(float("-inf"))
 

@@ -19,11 +19,11 @@ from datamap_cli.text import first_line
 
 def check(config: Config) -> None:
     """Raises DatamapError for a map that no summary of ours could give: known before hours of training, not after."""
-    kinds = {signal.name: pl.Boolean if signal.range == "false, true" else pl.Float64 for signal in signals.SIGNALS}
-    schema = {"id": pl.Int64, "label": pl.Int64, "s_label": pl.Int64, **kinds}
+    schema: dict[str, type[pl.DataType]] = {"id": pl.Int64, "label": pl.Int64, "s_label": pl.Int64}
+    schema |= {signal.name: signal.dtype for signal in signals.SIGNALS}
     if config.data.id is not None:  # a column of ids may hold numbers or texts
         with contextlib.suppress(DatamapError):
-            return drawing.check_signals(config.plot, pl.Schema({**schema, "id": pl.String}))
+            return drawing.check_signals(config.plot, pl.Schema(schema | {"id": pl.String}))
     return drawing.check_signals(config.plot, pl.Schema(schema))
 
 
@@ -57,7 +57,7 @@ def draw(config: Config, output: Path | None) -> None:
 def draw_table(summary: Path, config: Config, output: Path | None) -> None:
     """Draws the map of a summary in a file of its own to `output`, a stem, or beside the file."""
     table = tables.read_summary(summary)
-    labels = [name for name in ("label", "pred_label", "suggested_label") if name in table.columns]
+    labels = [name for name in table.columns if signals.is_class(name)]
     data_map = drawing.draw(
         table.drop(labels),  # class names are not known
         config.plot,

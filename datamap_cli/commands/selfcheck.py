@@ -24,8 +24,6 @@ from datamap_cli.train import is_main_process
 
 # s_label of what was planted
 _DIRTY = 2
-# columns of the summary that no one ranks by
-_NO_RANKING = ("pred_label", "suggested_label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +142,7 @@ def _severities(run: Run, planted: _Planted, default: str) -> tuple[dict[str, An
     marks = pl.LazyFrame({"id": planted.data.examples["id"], "flipped": planted.flipped, "known": planted.known})
     rows = run.scan_summary().join(marks, on="id", how="left", maintain_order="left").filter(~pl.col("known"))
     table = rows.collect(engine="streaming")
-    names = [signal.name for signal in signals.SIGNALS if signal.name not in _NO_RANKING]
+    names = [signal.name for signal in signals.SIGNALS if signal.kind != "class"]  # nothing ranks by a class
     ranked = table.select(suspects.severity(name, _end(name)).alias(name) for name in names)
     # what is the same for all rows ranks nothing, such as what needs probabilities that were not kept
     varying = [name for name in names if ranked[name].n_unique() > 1 or name == default]
@@ -153,4 +151,4 @@ def _severities(run: Run, planted: _Planted, default: str) -> tuple[dict[str, An
 
 def _end(name: str) -> suspects.End:
     """The end of a signal that is suspicious; the high one where neither is, as `datamap suspects` takes it."""
-    return next(signal.suspicious for signal in signals.SIGNALS if signal.name == name) or "high"
+    return signals.find(name).suspicious or "high"

@@ -26,10 +26,9 @@ def rank(config: Config, score: str | None, top: str) -> None:
         all_probs = scan.select(pl.col("margin").is_not_null().any()).collect().item()
         score = suspects.default_score(held_out=held_out, all_probs=all_probs)
     schema = scan.collect_schema()
-    known = {signal.name: signal for signal in signals.SIGNALS}
-    end = suspects.end(score, schema, known[score].suspicious if score in known else None)
+    end = suspects.end(score, schema, signals.find(score).suspicious)
     amount = selection.amount("--top", top)
-    if score not in known or known[score].suspicious is None:
+    if signals.find(score).suspicious is None:
         terminal.note(f"neither end of {score} is known to be suspicious; the highest come first")
     needed = list(dict.fromkeys((*suspects.COLUMNS, score)))
     summary = scan.select(needed).collect(engine="streaming")

@@ -5,7 +5,15 @@ all read it.
 """
 
 from datamap_cli.signals.record import FIELDS, Kept, fields, frame, loss, probabilities, records
-from datamap_cli.signals.registry import REGIONS, SIGNALS, Signal, region
+from datamap_cli.signals.registry import (
+    REGIONS,
+    SIGNALS,
+    Derivation,
+    Signal,
+    find,
+    is_class,
+    region,
+)
 from datamap_cli.signals.summary import Options, summarize, summarize_block, write_summary
 from datamap_cli.signals.trajectories import trajectories
 
@@ -13,11 +21,14 @@ __all__ = [
     "FIELDS",
     "REGIONS",
     "SIGNALS",
+    "Derivation",
     "Kept",
     "Options",
     "Signal",
     "fields",
+    "find",
     "frame",
+    "is_class",
     "loss",
     "probabilities",
     "records",

@@ -1,4 +1,4 @@
-"""The registry: every signal with its definition, expression, range, suspicious end and source."""
+"""The registry, the one place that knows a signal: what it means, how it is computed, ranked, bounded and derived."""
 
 from __future__ import annotations
 
@@ -8,11 +8,44 @@ from typing import Literal
 
 import polars as pl
 
-from datamap_cli.signals.side_by_side import SideBySide, entropy, largest_other, log, norm
+from datamap_cli.signals.side_by_side import SideBySide, entropy, largest_other, log, norm, total
 
 # Average probability of the given label from which an example is easy, and up to which it is hard to learn
 # (Seedat 2022, C_up and C_low)
 EASY, HARD = 0.75, 0.25
+
+
+Kind = Literal["number", "count", "flag", "class"]
+"""What the values are: numbers on a scale, whole numbers, yes or no, or class indices, which have no order."""
+_DTYPES: dict[Kind, type[pl.DataType]] = {
+    "number": pl.Float64,
+    "count": pl.Int64,
+    "flag": pl.Boolean,
+    "class": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a signal follows from other columns: a sum of products, to a power. Data, so that any language applies it."""
+
+    terms: tuple[tuple[float, tuple[str, ...]], ...]
+    """Of the sum: a factor, and the columns it is multiplied by."""
+    power: float = 1
+
+    @property
+    def columns(self) -> set[str]:
+        return {name for _, names in self.terms for name in names}
+
+    def expression(self) -> pl.Expr:
+        """The signal, of a frame that has `columns`."""
+        products = []
+        for factor, names in self.terms:
+            product = pl.lit(float(factor))
+            for name in names:
+                product = product * pl.col(name)
+            products.append(product)
+        return total(products) ** self.power
 
 
 @dataclass(frozen=True)
@@ -21,14 +54,25 @@ class Signal:
 
     name: str
     definition: str
-    expression: Callable[[SideBySide], pl.Expr]
+    expression: Callable[[SideBySide], pl.Expr] | None
+    """Computes it from the evaluations; None for what comes from elsewhere, and is null where nothing came."""
     range: str
     suspicious: Literal["low", "high"] | None
     """The end of the range where mislabelled examples gather; None where neither end is."""
     source: str
-    dtype: type[pl.DataType] = pl.Float64
+    kind: Kind = "number"
+    bounds: tuple[float, float] | None = None
+    """Where its axis begins and ends whatever the data, so that maps compare; None: by the data."""
+    worst: Callable[[], pl.Expr] | None = None
+    """The rows, beside those that lie at the suspicious end, that a ranking puts before all others, such as those where
+    null means that it never happened. All other nulls mean that nothing is known, and come last."""
+    derivation: Derivation | None = None
     all_probs: bool = False
     """Whether it needs all probabilities; null where records have only the label's and the runner-up's."""
+
+    @property
+    def dtype(self) -> type[pl.DataType]:
+        return _DTYPES[self.kind]
 
 
 def _count(terms: Sequence[pl.Expr]) -> pl.Expr:
@@ -68,7 +112,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T",
         "low",
         _TUTORIAL,
-        dtype=pl.Int64,
+        kind="count",
     ),
     Signal(
         "correct_ratio",
@@ -77,8 +121,9 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … 1",
         "low",
         _TUTORIAL,
+        bounds=(0, 1),
     ),
-    Signal("avg_probs", "mean of p_t", lambda d: d.avg_probs, "0 … 1", "low", _TUTORIAL),
+    Signal("avg_probs", "mean of p_t", lambda d: d.avg_probs, "0 … 1", "low", _TUTORIAL, bounds=(0, 1)),
     Signal(
         "label_var",
         "variance of p_t, ddof 0",
@@ -94,6 +139,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … 1",
         "low",
         _TUTORIAL,
+        bounds=(0, 1),
     ),
     Signal(
         "min_label_probs",
@@ -102,6 +148,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … 1",
         "low",
         _TUTORIAL,
+        bounds=(0, 1),
     ),
     Signal(
         "forgetting_times",
@@ -110,7 +157,8 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T/2",
         "high",
         "Toneva 2019; " + _TUTORIAL,
-        dtype=pl.Int64,
+        kind="count",
+        worst=lambda: pl.col("never_learnt"),
     ),
     Signal(
         "learnt_times",
@@ -119,7 +167,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T/2",
         "high",
         "Toneva 2019; " + _TUTORIAL,
-        dtype=pl.Int64,
+        kind="count",
     ),
     Signal(
         "first_forget",
@@ -128,7 +176,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         None,
         _TUTORIAL,
-        dtype=pl.Int64,
+        kind="count",
     ),
     Signal(
         "first_learn",
@@ -137,7 +185,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         None,
         _TUTORIAL,
-        dtype=pl.Int64,
+        kind="count",
     ),
     # further
     Signal(
@@ -147,7 +195,7 @@ SIGNALS: tuple[Signal, ...] = (
         "false, true",
         "high",
         "Toneva 2019",
-        dtype=pl.Boolean,
+        kind="flag",
     ),
     Signal(
         "variability",
@@ -156,6 +204,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … 0.5",
         None,
         "Swayamdipta 2020",
+        derivation=Derivation(((1, ("label_var",)),), power=0.5),
     ),
     Signal(
         "threshold_closeness",
@@ -164,6 +213,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … 0.25",
         None,
         "Chang 2017",
+        derivation=Derivation(((1, ("avg_probs",)), (-1, ("avg_probs", "avg_probs")))),
     ),
     Signal(
         "aleatoric",
@@ -172,6 +222,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … 0.25",
         None,
         "Seedat 2022 (Data-IQ)",
+        derivation=Derivation(((1, ("avg_probs",)), (-1, ("avg_probs", "avg_probs")), (-1, ("label_var",)))),
     ),
     Signal(
         "aum",
@@ -241,7 +292,8 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         "high",
         "Toneva 2019",
-        dtype=pl.Int64,
+        kind="count",
+        worst=lambda: pl.col("learnt_for_good").is_null(),
     ),
     Signal(
         "pred_label",
@@ -250,7 +302,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … C−1",
         None,
         "arg-max",
-        dtype=pl.Int64,
+        kind="class",
     ),
     Signal(
         "pred_flips",
@@ -259,7 +311,7 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … T−1",
         "high",
         "datamap",
-        dtype=pl.Int64,
+        kind="count",
     ),
     Signal(
         "suggested_label",
@@ -268,10 +320,33 @@ SIGNALS: tuple[Signal, ...] = (
         "0 … C−1",
         None,
         "arg-max",
-        dtype=pl.Int64,
+        kind="class",
         all_probs=True,
     ),
 )
+
+# Columns that are no signals of ours, with what is to be known of them: a data set's, and cartography's
+OTHERS: tuple[Signal, ...] = (
+    Signal("label", "class index of the given label", None, "0 … C−1", None, "the data set", kind="class"),
+    Signal("s_label", "0 plain, 1 hard, 2 planted dirty", None, "0 … 2", None, "the data set", kind="count"),
+    Signal("confidence", "avg_probs", None, "0 … 1", "low", "Swayamdipta 2020", bounds=(0, 1)),
+    Signal("correctness", "correct_times", None, "0 … T", "low", "Swayamdipta 2020", kind="count"),
+)
+
+_KNOWN = {signal.name: signal for signal in (*SIGNALS, *OTHERS)}
+
+
+def find(name: str, dtype: pl.DataType | None = None) -> Signal:
+    """What is known of the column; of one of a user's own, what its type tells."""
+    kind: Kind = "number"
+    if dtype is not None and not dtype.is_float():
+        kind = "flag" if dtype == pl.Boolean else "count"
+    return _KNOWN.get(name) or Signal(name, "a column of your own", None, "−∞ … ∞", None, "yours", kind=kind)
+
+
+def is_class(name: str) -> bool:
+    """Whether the column holds class indices."""
+    return find(name).kind == "class"
 
 
 # The regions of the map by avg_probs, easiest first: name -> bounds

@@ -105,7 +105,7 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
     `evaluations` are lazy frames by the name that messages call them. Columns of the result: id, label, s_label (0
     where there is none), the signals of `SIGNALS`; then of the user's own columns the numeric ones as `avg_…` and
     `last_…`, the others as they are, with their last value. Signals that need all probabilities are null where the
-    records have only the label's and the runner-up's.
+    records have only the label's and the runner-up's, and those that do not come from evaluations throughout.
 
     Records that are not whole, or of other examples than those beside them, fail the query with NotWholeError
     or a PolarsError while it runs.
@@ -162,7 +162,7 @@ def _refuse_unwhole(summary: pl.DataFrame) -> pl.DataFrame:
 
 
 def _signal(signal: Signal, dynamics: SideBySide, *, all_probs: bool) -> pl.Expr:
-    if signal.all_probs and not all_probs:
+    if signal.expression is None or (signal.all_probs and not all_probs):
         return pl.lit(None, dtype=signal.dtype)
     return signal.expression(dynamics)
 

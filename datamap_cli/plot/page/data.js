@@ -77,22 +77,23 @@ export async function search(blocks, about, query, goesOn) {
   return Uint32Array.from(found);
 }
 
-/** What follows from avg_probs and label_var where these are drawn. */
-const FOLLOWING = {
-  variability: (mean, variance) => Math.sqrt(variance),
-  threshold_closeness: (mean) => mean * (1 - mean),
-  aleatoric: (mean, variance) => mean * (1 - mean) - variance,
-};
+/** A signal that follows from others: a sum of products of their values, to a power. */
+export function derived({ terms, power }, valuesOf, points) {
+  const sum = new Float64Array(points);
+  for (const [factor, names] of terms) {
+    const columns = names.map(valuesOf);
+    for (let i = 0; i < points; i++) sum[i] += columns.reduce((product, values) => product * values[i], factor);
+  }
+  return power === 1 ? sum : sum.map((value) => value ** power);
+}
 
 /** The signals by name: values by position, NaN where there is none, and how one is written. */
 export async function openSignals(about, drawn) {
   const axis = (name) => drawn[about.axes.x === name ? "x" : "y"];
   const columns = about.signals.map(async (signal, number) => {
-    const { form, name } = signal;
+    const { form } = signal;
     if (form === "values" || form === "steps") return { ...signal, ...unpack(signal, await inflate(`signal-${number}`), about.points) };
-    const rule = FOLLOWING[name];
-    const [mean, variance] = [axis("avg_probs"), axis("label_var")];
-    const values = form === "follows" ? mean.map((_, i) => rule(mean[i], variance[i])) : drawn[form];
+    const values = form === "follows" ? derived(signal, axis, about.points) : drawn[form];
     return { ...signal, values, write: (value) => String(Number(value.toPrecision(6))) };
   });
   return new Map((await Promise.all(columns)).map((column) => [column.name, column]));

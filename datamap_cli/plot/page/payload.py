@@ -9,7 +9,7 @@ import json
 import math
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,24 +19,15 @@ import numpy.typing as npt
 import polars as pl
 
 from datamap_cli.plot import hover
-
-Floats = npt.NDArray[np.floating[Any]]
+from datamap_cli.signals import Derivation, find, is_class
 
 BLOCK = 1024
 """Examples whose ids, or texts, are inflated together."""
 SIGNALS_MB, COURSES_MB = 8.0, 4.0
 """Megabytes of the page that the signals, and the courses of the examples, may take."""
 
-# carried before all others where not all fit
-_FIRST = ("label", "pred_label", "suggested_label", "s_label", "correct_times", "correct_ratio", "forgetting_times")
-_CLASSES = ("label", "pred_label", "suggested_label")
-
-# signal -> the drawn axes it follows from, and how: not carried where it does
-_FOLLOWING: dict[str, tuple[set[str], Callable[[Floats, Floats], Floats]]] = {
-    "variability": ({"label_var"}, lambda _, variance: np.sqrt(variance)),
-    "threshold_closeness": ({"avg_probs"}, lambda mean, _: mean * (1 - mean)),
-    "aleatoric": ({"avg_probs", "label_var"}, lambda mean, variance: mean * (1 - mean) - variance),
-}
+# carried before all others where not all fit, after the classes
+_FIRST = ("s_label", "correct_times", "correct_ratio", "forgetting_times")
 
 _MEGABYTE = 1_000_000
 _LEVEL = 6
@@ -172,9 +163,12 @@ def _signals(
     """Blocks of the numeric columns, one each; the drawn axes have none, they are in the figure."""
     numeric = [name for name, kind in summary.schema.items() if kind.is_numeric() or kind == pl.Boolean]
     names = [name for name in numeric if name != "id" and (summary.is_empty() or summary[name].count() > 0)]
-    drawn = {signal: axis for axis, signal in axes.items()}
-    forms = {**drawn, **{name: "follows" for name in names if name not in drawn and _follows(summary, name, drawn)}}
-    coded = list(dict.fromkeys(name for name in (*_FIRST, *names) if name in names and name not in forms))
+    forms: dict[str, dict[str, Any]] = {signal: {"form": axis} for axis, signal in axes.items()}
+    for name in names:
+        if name not in axes.values() and (derivation := _derivation(summary, name, axes.values())) is not None:
+            forms[name] = {"form": "follows", "terms": derivation.terms, "power": derivation.power}
+    first = (*filter(is_class, names), *_FIRST)
+    coded = list(dict.fromkeys(name for name in (*first, *names) if name in names and name not in forms))
     packed = dict(zip(coded, pool.map(lambda name: _packed(summary[name]), coded), strict=True))
     carried, left = set(forms), SIGNALS_MB * _MEGABYTE
     for name, (_, block) in packed.items():
@@ -186,8 +180,8 @@ def _signals(
         {
             "name": name,
             "title": hover.escape(hover.cut(name)),
-            "classes": bool(classes) and name in _CLASSES,
-            **({"form": forms[name]} if name in forms else packed[name][0]),
+            "classes": bool(classes) and is_class(name),
+            **(forms[name] if name in forms else packed[name][0]),
         }
         for name in kept
     ]
@@ -195,16 +189,14 @@ def _signals(
     return blocks, {"signals": about, "omitted": [name for name in names if name not in carried]}
 
 
-def _follows(summary: pl.DataFrame, name: str, drawn: Collection[str]) -> bool:
-    """Whether the page can compute the signal from the drawn axes."""
-    needed, rule = _FOLLOWING.get(name, ({""}, None))
-    if rule is None or not needed <= set(drawn):
-        return False
-    mean, variance = (
-        summary[axis].cast(pl.Float64).to_numpy() if axis in needed else np.empty(0)
-        for axis in ("avg_probs", "label_var")
-    )
-    return bool(np.allclose(summary[name].cast(pl.Float64).to_numpy(), rule(mean, variance), rtol=0, atol=1e-9))
+def _derivation(summary: pl.DataFrame, name: str, drawn: Collection[str]) -> Derivation | None:
+    """How the page can compute the signal from the drawn axes; None where it cannot."""
+    derivation = find(name).derivation
+    if derivation is None or not derivation.columns <= set(drawn):
+        return None
+    both = summary.select(pl.col(name).cast(pl.Float64).alias("given"), derived=derivation.expression())
+    equal = np.allclose(both["given"].to_numpy(), both["derived"].to_numpy(), rtol=0, atol=1e-9)
+    return derivation if equal else None
 
 
 def _packed(values: pl.Series) -> tuple[dict[str, Any], str]:
