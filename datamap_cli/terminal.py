@@ -84,6 +84,8 @@ class TrainingDisplay:
                 if self.passes is None:
                     self.passes = self.progress.add_task("evaluation", total=event.total, detail="")
                 self.progress.update(self.passes, completed=event.done)
+            case train.Embeddings():
+                self._end_pass()
             case train.Evaluation():
                 self._show_evaluation(event)
             case train.FoldTrained():
@@ -119,12 +121,15 @@ class TrainingDisplay:
             f"fold {fold.fold + 1}/{fold.folds}", f"accuracy {fold.accuracy:.1%} on {fold.held_out:,} examples held out"
         )
 
-    def _line(self, *parts: str) -> None:
-        """A line of talk on how far it is, and how long it will take."""
-        assert self.start is not None
+    def _end_pass(self) -> None:
         if self.passes is not None:
             self.progress.remove_task(self.passes)
             self.passes = None
+
+    def _line(self, *parts: str) -> None:
+        """A line of talk on how far it is, and how long it will take."""
+        assert self.start is not None
+        self._end_pass()
         # of this start: a training that went on from a checkpoint had steps before
         taken, remaining = self.done - self.start.step, self.start.steps - self.done
         left = (time.monotonic() - self.started) * remaining / taken if taken else None

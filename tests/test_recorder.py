@@ -299,3 +299,33 @@ def test_softmax_of_logits_equals_the_plain_formula() -> None:
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(expected, probs, rtol=1e-12)
     np.testing.assert_allclose(-np.log(expected[np.arange(50), label]), loss, rtol=1e-10)
+
+
+def test_vectors_of_the_texts_are_kept_at_length_one(tmp_path: Path) -> None:
+    with SignalRecorder(tmp_path, examples={"id": [0, 1], "label": [0, 1]}, classes=["a", "b"]) as recorder:
+        recorder.keep_embeddings([[3.0, 4.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 0.0]])
+    text_a, text_b = Run.open(tmp_path).embeddings()
+    np.testing.assert_allclose([[0.6, 0.8], [0.0, 1.0]], text_a, atol=1e-3)
+    np.testing.assert_allclose([[1.0, 0.0], [0.0, 0.0]], text_b, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ([[1.0, 0.0]], "embeddings: shape (1, 2), expected a vector for each of 2 examples"),
+        ([1.0, 2.0], "embeddings: shape (2,), expected a vector for each of 2 examples"),
+        ([[1.0], [float("nan")]], "embeddings: values that are not finite: 1 of 2: id 1"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, vectors: Any, message: str) -> None:
+    recorder = SignalRecorder(tmp_path / "run", examples={"id": [0, 1], "label": [0, 1]}, classes=["a", "b"])
+    assert message in refusal(lambda: recorder.keep_embeddings(vectors))
+    assert [] == recorder.run.embeddings()
+
+
+def test_a_damaged_file_of_vectors_is_one_line(tmp_path: Path) -> None:
+    with SignalRecorder(tmp_path, examples={"id": [0, 1], "label": [0, 1]}, classes=["a", "b"]) as recorder:
+        recorder.keep_embeddings(np.eye(2))
+    path = tmp_path / "embeddings.npz"
+    path.write_bytes(path.read_bytes()[:50])
+    assert f"{path}: damaged; remove it to go on without embeddings" in refusal(Run.open(tmp_path).embeddings)

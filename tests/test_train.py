@@ -381,3 +381,52 @@ def test_a_vocabulary_of_another_model_is_refused(saved: Path, tmp_path: Path) -
 def test_training_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     run(config(train={"epochs": 1}), pairs(8))
     assert ("", "") == capfd.readouterr()
+
+
+# ------------------------------------------------------------------------------------------- embeddings
+
+
+def test_a_model_from_a_directory_embeds_each_text_by_itself_before_the_first_step(saved: Path) -> None:
+    examples, model = pairs(9), ModelConfig(name=str(saved), max_seq_len=24)
+    events = run(config({"name": str(saved)}), examples)
+    place = next(i for i, event in enumerate(events) if isinstance(event, train.Embeddings))
+    assert not any(isinstance(event, train.Step) for event in events[:place])
+    embeddings = events[place]
+    assert isinstance(embeddings, train.Embeddings)
+    assert [(9, 128), (9, 128)] == [vectors.shape for vectors in embeddings.vectors]
+    np.testing.assert_allclose(_vectors(model, examples["text_b"]), embeddings.vectors[1], atol=2e-3)
+
+
+def test_embeddings_change_nothing_in_the_training_and_can_be_left_out(saved: Path) -> None:
+    with_them = run(config({"name": str(saved)}), pairs(9))
+    without = run(config({"name": str(saved)}, signals={"embeddings": "none"}), pairs(9))
+    assert not any(isinstance(event, train.Embeddings) for event in without)
+    assert [step.loss for step in steps(with_them)] == [step.loss for step in steps(without)]
+
+
+def test_a_tiny_model_has_no_embeddings(pair_events: list[train.Event]) -> None:
+    assert not any(isinstance(event, train.Embeddings) for event in pair_events)
+
+
+def test_a_stop_while_embedding_is_a_checkpoint_before_the_first_step(saved: Path) -> None:
+    events = list(train.run(config({"name": str(saved)}), pairs(9), PAIR_CLASSES, stop=lambda: True))
+    assert [train.Started, train.Checkpoint, train.Stopped] == [type(event) for event in events]
+    assert isinstance(events[-1], train.Stopped)
+    assert 0 == events[-1].step
+
+
+def _vectors(model: ModelConfig, texts: pl.Series) -> Any:
+    """Mean of the last hidden states of each text, of length 1, one by one."""
+    import paddle
+
+    from datamap_cli.train.model import build
+
+    classifier = build(model, 2, [])
+    classifier.model.eval()
+    found = []
+    for text in texts:
+        encoded = classifier.tokenizer(text, return_tensors="pd")
+        with paddle.no_grad():
+            states = classifier.model.ernie(encoded["input_ids"], encoded["token_type_ids"])[0].numpy()[0]
+        found.append(states.mean(axis=0) / np.linalg.norm(states.mean(axis=0)))
+    return np.stack(found)

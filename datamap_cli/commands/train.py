@@ -81,6 +81,9 @@ def train(
                         recorder = _recorder(
                             config, data, kind, event.evaluated if going_on else None, overwrite=overwrite
                         )
+                    case training.Embeddings():
+                        assert recorder is not None
+                        recorder.keep_embeddings(*event.vectors)
                     case training.Checkpoint():
                         assert recorder is not None
                         saved = recorder.run.write_checkpoint(event.step, event.save)

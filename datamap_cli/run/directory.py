@@ -24,7 +24,7 @@ import polars as pl
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import files
+from datamap_cli.run import embeddings, files
 from datamap_cli.run.records import ROW_GROUP, as_parquet, scan_records
 from datamap_cli.text import first_line
 
@@ -94,6 +94,8 @@ class Run:
         "run.json",
         "examples.parquet",
         "signals",
+        "embeddings.npz",
+        "opinions.parquet",
         "summary.tsv",
         "summary.parquet",
         "suspects.tsv",
@@ -321,6 +323,14 @@ class Run:
         # a text that is missing among others is shown as empty; no text_b at all means single texts
         filled = ["text_a"] if texts["text_b"].is_null().all() else ["text_a", "text_b"]
         return texts.with_columns(pl.col(filled).fill_null(""))
+
+    def write_embeddings(self, vectors: Sequence[embeddings.Vectors]) -> None:
+        """Keeps vectors of text_a, and of text_b where there are pairs, (N, D) in the order of the examples."""
+        embeddings.write(self.directory / "embeddings.npz", vectors)
+
+    def embeddings(self) -> list[embeddings.Vectors]:
+        """The vectors that are kept, as `write_embeddings` took them; nothing where there are none."""
+        return embeddings.read(self.directory / "embeddings.npz", self.info.examples)
 
     # ------------------------------------------------------------------------------------ summary
 

@@ -115,6 +115,24 @@ class SignalRecorder:
         fields = signals.fields(probabilities, self._labels[rows], loss, self.probs)
         evaluation.take(rows, fields, {name: _array(values) for name, values in (extra or {}).items()})
 
+    def keep_embeddings(self, text_a: Any, text_b: Any = None) -> None:
+        """Keeps vectors of the texts, (N, D) each in the order of the examples, by a model that has seen no label.
+
+        Such as pooled hidden states before the first training step: a fine-tuned model's hide label errors. They are
+        brought to length 1. Raises DatamapError for other shapes and for values that are not finite.
+        """
+        vectors = [_array(values).astype(np.float32) for values in (text_a, text_b) if values is not None]
+        for array in vectors:
+            if array.ndim != 2 or array.shape != (self.examples.height, vectors[0].shape[1]):
+                raise DatamapError(
+                    f"embeddings: shape {array.shape}, expected a vector for each of {self.examples.height:,} examples"
+                )
+            _refuse(~np.isfinite(array).all(axis=1), self.examples["id"], "embeddings: values that are not finite")
+        lengths = [np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-12) for array in vectors]
+        self.run.write_embeddings(
+            [(array / length).astype(np.float16) for array, length in zip(vectors, lengths, strict=True)]
+        )
+
     def finish_evaluation(
         self, *, epoch: float | None = None, train_loss: float | None = None, seconds: float | None = None
     ) -> float:

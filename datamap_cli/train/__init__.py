@@ -16,6 +16,7 @@ from datamap_cli.train import environment, pretrained
 from datamap_cli.train.events import (
     Checkpoint,
     Diverged,
+    Embeddings,
     Evaluation,
     EvaluationProgress,
     Event,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Diverged",
+    "Embeddings",
     "Evaluation",
     "EvaluationProgress",
     "Event",

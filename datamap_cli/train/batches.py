@@ -56,7 +56,7 @@ def tokenize(tokenizer: Any, text_a: pl.Series, text_b: pl.Series | None, max_se
     """The texts as the tokenizer would encode them with truncation longest_first, each text read once."""
     pair = text_b is not None
     budget = max_seq_len - tokenizer.num_special_tokens_to_add(pair=pair)
-    texts, text_of = _distinct(text_a if text_b is None else pl.concat([text_a, text_b]))
+    texts, text_of = distinct(text_a if text_b is None else pl.concat([text_a, text_b]))
     # one token more than fits tells that something is cut off
     flat, lengths = _token_ids(tokenizer, texts.str.head(max_seq_len * CHARACTERS_PER_TOKEN), budget + 1)
     starts = np.cumsum(lengths) - lengths
@@ -142,7 +142,7 @@ def _token_ids(tokenizer: Any, texts: pl.Series, most: int) -> tuple[NDArray[np.
     return np.concatenate(flat), np.concatenate(lengths)
 
 
-def _distinct(texts: pl.Series) -> tuple[pl.Series, NDArray[np.int64]]:
+def distinct(texts: pl.Series) -> tuple[pl.Series, NDArray[np.int64]]:
     """The different texts, in the order they come, and of each text its index among them."""
     first = texts.to_frame("text").with_row_index().select(pl.col("index").min().over("text")).to_series().to_numpy()
     new = first == np.arange(len(first))

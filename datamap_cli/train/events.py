@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -37,6 +37,14 @@ class Started:
     """Evaluations yielded already, before that checkpoint."""
     notes: list[str]
     """Remarks worth telling, one line each: newly initialized weights, truncated texts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What the model, as it was loaded, makes of the texts by themselves; comes before the first step."""
+
+    vectors: Sequence[NDArray[np.float16]]
+    """(N, D) of text_a, then of text_b where there are pairs; each of length 1."""
 
 
 @dataclass(frozen=True)
@@ -131,4 +139,6 @@ class Diverged(DatamapError):
     """The loss or the model's output is no longer finite."""
 
 
-Event: TypeAlias = Started | Step | Checkpoint | EvaluationProgress | Evaluation | FoldTrained | Stopped | Trained
+Event: TypeAlias = (
+    Started | Embeddings | Step | Checkpoint | EvaluationProgress | Evaluation | FoldTrained | Stopped | Trained
+)

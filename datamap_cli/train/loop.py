@@ -16,10 +16,12 @@ from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 from datamap_cli.text import counted, listed
 from datamap_cli.train import checkpoint as checkpoints
-from datamap_cli.train.batches import Tokens, tokenize
+from datamap_cli.train import pretrained
+from datamap_cli.train.batches import Tokens, distinct, tokenize
 from datamap_cli.train.events import (
     Checkpoint,
     Diverged,
+    Embeddings,
     Evaluation,
     Event,
     FoldTrained,
@@ -36,6 +38,8 @@ from datamap_cli.train.trainer import Trainer, seed_all, select_device
 # padded tokens in a batch of an evaluation: larger ones are no faster on a CPU
 TOKENS_ON_CPU = 2_048
 TOKENS_ON_GPU = 32_768
+# bytes of embeddings that are kept, in half precision
+MOST_EMBEDDINGS = 2**30
 
 
 def train(
@@ -76,6 +80,9 @@ class Training:
             self.tokens = tokenize(classifier.tokenizer, self.texts[0], text_b, config.model.max_seq_len)
             _check_token_ids(config.model.name, classifier, self.tokens)
         self.trainer = self._trainer(classifier)
+        wanted = config.signals.embeddings == "auto" and config.model.name != pretrained.TINY
+        self.embedding_bytes = 2 * len(self.texts) * len(self.labels) * classifier.width if wanted else 0
+        self.embeds = 0 < self.embedding_bytes <= MOST_EMBEDDINGS
         self.progress = Progress.of(self.plan.steps, len(self.plan.evaluate_after))
         # logits of evaluations that are not yet whole: online of the one that is going on, with folds of all
         pending = 1 if self.online else len(self.plan.evaluate_after) if self.plan.holds_out else 0
@@ -112,11 +119,18 @@ class Training:
                 *_truncation_note(self.tokens, self.config.model.max_seq_len),
                 *_cut_epoch_note(self.config, plan),
                 *_folds_note(plan),
+                *_embeddings_note(self.embedding_bytes),
             ],
         )
 
     def run(self) -> Iterator[Event]:
         """From where it stands to the end, or until it is asked to stop."""
+        if self.embeds and not self.plan.steps_of_all(self.progress):
+            with self.phases("embedding the texts"):
+                stopping = yield from self._embed()
+            if stopping:
+                yield from self._stop()
+                return
         while True:
             stopping = False
             # a checkpoint is saved before the evaluation that is due with it: a training that goes on begins with that
@@ -131,12 +145,12 @@ class Training:
                 if self.progress.step == self.plan.steps:
                     self._begin_fold(self.progress.fold + 1)
                 stopping = yield from self._step()
-            if stopping or self.plan.checkpoint_due(self.progress.step):
+            if stopping:
+                yield from self._stop()
+                return
+            if self.plan.checkpoint_due(self.progress.step):
                 with self.phases("checkpoints"):
                     yield self._checkpoint()
-            if stopping:
-                yield Stopped(self.plan.steps_of_all(self.progress))
-                return
 
     def _build(self, fold: int) -> Classifier:
         seed_all(self.config.train.seed, fold)
@@ -152,6 +166,22 @@ class Training:
         self.progress.fold, self.progress.step = fold, 0
         del self.trainer  # one model in memory at a time
         self.trainer = self._trainer(self._build(fold))
+
+    def _stop(self) -> Iterator[Event]:
+        with self.phases("checkpoints"):
+            yield self._checkpoint()
+        yield Stopped(self.plan.steps_of_all(self.progress))
+
+    def _embed(self) -> Generator[Event, None, bool]:
+        """The vectors of the texts, each different one computed once; whether it is asked to stop, and they are not."""
+        texts, text_of = distinct(pl.concat(self.texts))
+        tokens = tokenize(self.trainer.classifier.tokenizer, texts, None, self.config.model.max_seq_len)
+        found = yield from self.trainer.embed(tokens, self.budget, self.stop)
+        if found is None:
+            return True
+        vectors = found.astype(np.float16)
+        yield Embeddings([vectors[rows] for rows in np.split(text_of, len(self.texts))])
+        return False
 
     def _evaluate(self, number: int) -> Generator[Event, None, bool]:
         """The evaluation of this index; whether it is asked to stop, and the evaluation was not made."""
@@ -257,6 +287,11 @@ def _folds_note(plan: Plan) -> Iterator[str]:
             f"{len(plan.folds)} folds: a model for each, trained on the others; signals come with the last one, "
             "of examples held out"
         )
+
+
+def _embeddings_note(size: int) -> Iterator[str]:
+    if size > MOST_EMBEDDINGS:
+        yield f"no embeddings of the texts: they would take {size / 1e9:.1f} GB, more than {MOST_EMBEDDINGS / 1e9:.1f}"
 
 
 def _diverged(what: str, ids: pl.Series) -> Diverged:

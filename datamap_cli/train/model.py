@@ -51,12 +51,29 @@ class Classifier:
 
     def logits(self, tokens: Tokens, batch: NDArray[np.int64]) -> Any:
         """The model's output for the examples with these indices, a (B, C) tensor."""
+        return self.model(**self._inputs(tokens, batch))
+
+    def vectors(self, tokens: Tokens, batch: NDArray[np.int64]) -> Any:
+        """The mean of the last hidden states over each one's tokens, of length 1, a (B, D) tensor."""
+        base = getattr(self.model, self.model.base_model_prefix)
+        states = base(**self._inputs(tokens, batch))
+        states = states[0] if isinstance(states, (tuple, list)) else states
+        within = np.arange(states.shape[1]) < tokens.lengths[batch, None]
+        sums = (states.astype("float32") * paddle.to_tensor(within[..., None], dtype="float32")).sum(axis=1)
+        return paddle.nn.functional.normalize(sums, axis=1)  # of a sum as of a mean
+
+    @property
+    def width(self) -> int:
+        """D, of the vectors."""
+        return int(self.model.config.hidden_size)
+
+    def _inputs(self, tokens: Tokens, batch: NDArray[np.int64]) -> dict[str, Any]:
         # no attention mask: PaddleNLP's models see the padding by its id
         ids, types = tokens.pad(batch, self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id)
         inputs = {"input_ids": paddle.to_tensor(ids)}
         if "token_type_ids" in self.tokenizer.model_input_names:
             inputs["token_type_ids"] = paddle.to_tensor(types)
-        return self.model(**inputs)
+        return inputs
 
     def save(self, directory: Path) -> None:
         """Writes weights, configuration and tokenizer in PaddleNLP's layout."""

@@ -120,10 +120,28 @@ class Trainer:
 
         `budget` bounds the padded tokens of a batch. Each process takes its share of the batches.
         """
+        return self._outputs(self.classifier.logits, self.classes, self.tokens, rows, budget, stop)
+
+    def embed(
+        self, texts: Tokens, budget: int, stop: Callable[[], bool]
+    ) -> Generator[EvaluationProgress, None, Logits | None]:
+        """The vectors of N texts by themselves, (N, D), as `evaluate` gives logits."""
+        rows = np.arange(len(texts.lengths))
+        return self._outputs(self.classifier.vectors, self.classifier.width, texts, rows, budget, stop)
+
+    def _outputs(
+        self,
+        forward: Callable[[Tokens, NDArray[np.int64]], Any],
+        width: int,
+        tokens: Tokens,
+        rows: NDArray[np.int64],
+        budget: int,
+        stop: Callable[[], bool],
+    ) -> Generator[EvaluationProgress, None, Logits | None]:
         self.classifier.model.eval()
         count, done = len(rows), 0
-        logits = np.zeros((count, self.classes), np.float32)
-        batches = list(evaluation_batches(self.tokens.lengths[rows], budget))
+        outputs = np.zeros((count, width), np.float32)
+        batches = list(evaluation_batches(tokens.lengths[rows], budget))
         for first in range(0, len(batches), self.processes.count):
             if self.processes.any(stop()):
                 return None
@@ -131,11 +149,11 @@ class Trainer:
             if self.processes.rank < len(together):
                 batch = together[self.processes.rank]
                 with paddle.no_grad(), self._precision():
-                    logits[batch] = self.classifier.logits(self.tokens, rows[batch]).astype("float32").numpy()
+                    outputs[batch] = forward(tokens, rows[batch]).astype("float32").numpy()
             done += sum(len(batch) for batch in together)
             yield EvaluationProgress(done, count)
         self.classifier.model.train()
-        return self.processes.total(logits)
+        return self.processes.total(outputs)
 
     def saving(self, progress: Progress, kept: Logits) -> Callable[[Path], None]:
         """What writes the state of now to a directory; to be called before the next step."""
