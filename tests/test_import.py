@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from datamap_cli import dynamics
 from tests.support import DATA, evaluation_frames, examples_frame, page_columns, random_probs, shared, summarize
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -122,3 +123,8 @@ def test_import_mistakes_are_a_line(tmp_path: Path, run_cli: Cli) -> None:
         "import", tmp_path / "x.json", "--run-dir", tmp_path / "run", "--overwrite", "--examples", tmp_path / "t.tsv"
     )
     assert (0, True) == (code, "no text for 1 of 2 examples" in err)
+
+
+def test_the_help_names_every_format(run_cli: Cli) -> None:
+    code, out, _ = run_cli("import", "--help")
+    assert (0, []) == (code, [name for name in dynamics.FORMATS if name not in out])

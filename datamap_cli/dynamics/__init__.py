@@ -6,31 +6,37 @@ same examples in the same order; so each rule is checked in one place, whatever 
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Literal
 
 from datamap_cli.dynamics import arrays, cartography, table, tutorial
-from datamap_cli.dynamics.cartography import epoch_files
-from datamap_cli.dynamics.columns import ID, SCORES, STEP, present
-from datamap_cli.dynamics.evaluations import Dynamics, Evaluation, dynamics
+from datamap_cli.dynamics.evaluations import Dynamics, Evaluation, in_order
+from datamap_cli.dynamics.formats import Format, glance
 from datamap_cli.dynamics.messages import shown
-from datamap_cli.dynamics.records import PARQUET, ZIP, first_line, is_json, magic, reading, record_in, separator_of
-from datamap_cli.dynamics.table import refuse_summary, unrecognized
+from datamap_cli.dynamics.records import reading
 from datamap_cli.errors import DatamapError
 
 __all__ = ["FORMATS", "Dynamics", "Evaluation", "read"]
 
-FORMATS = ("tutorial", "cartography", "table", "arrays")
+# A new format is a module beside these and a row here. The first row that recognizes a source counts.
+FORMATS = {
+    "tutorial": Format(
+        tutorial.recognizes,
+        tutorial.read,
+        "records of the tutorial (id, label, probs; JSON or Python dicts, one a line)",
+    ),
+    "cartography": Format(cartography.recognizes, cartography.read, "a folder of dynamics_epoch_N.jsonl"),
+    "table": Format(
+        table.recognizes,
+        table.read,
+        "a table with id, step or epoch, label, and probs or logits (Parquet, CSV, JSON lines)",
+    ),
+    "arrays": Format(arrays.recognizes, arrays.read, "an .npz with probs or logits and labels"),
+}
 
 
 def read(source: Path, format: str | None = None, *, incomplete: Literal["error", "drop"] = "error") -> Dynamics:
     """Reads training dynamics in one of `FORMATS`, recognized by content where `format` does not name it.
-
-    tutorial: TrustAI's output_data.json, evaluations one after the other without a step (JSON lines or Python dicts).
-    cartography: a folder of dynamics_epoch_N.jsonl (Swayamdipta 2020). table: a long table in Parquet, CSV or JSON
-    lines, or a folder of such, with id, step or epoch, label, and probs or logits. arrays: an .npz of probs or logits
-    (T, N, C), labels (N,), optionally ids (N,), steps (T,), classes (C,), s_label (N,).
 
     Logits become probs by a softmax in float64; −∞ is taken, and makes a prob of 0, where another logit of the row
     is finite. Examples that are missing in some evaluations are an error, or left out if `incomplete` is drop.
@@ -42,49 +48,16 @@ def read(source: Path, format: str | None = None, *, incomplete: Literal["error"
     if not source.exists():
         raise DatamapError(f"{source}: no such file or folder")
     with reading(source):
-        kind = format or _recognize(source)
-        match kind:
-            case "arrays":
-                found = arrays.read(source)
-            case "cartography":
-                found = cartography.read(source)
-            case "tutorial":
-                found = tutorial.read(source)
-            case _:
-                found = table.read(source)
-    return dynamics(source, kind, found, drop=incomplete == "drop")
+        name = format or _recognize(source)
+        found = FORMATS[name].read(source)
+    return in_order(source, name, found, drop=incomplete == "drop")
 
 
 def _recognize(source: Path) -> str:
-    """The format by what is in the file; raises DatamapError for a summary and for what is none of `FORMATS`."""
-    if source.is_dir():
-        return "cartography" if epoch_files(source) else "table"
-    if magic(source) == ZIP:
-        return "arrays"
-    if magic(source) == PARQUET:
-        return "table"
-    columns = _first_columns(source)
-    refuse_summary(source, columns)
-    epoch = next((name for name in columns if name.startswith("logits_epoch_")), None)
-    if epoch is not None:
-        raise DatamapError(f"{source}: one epoch only ({shown(epoch)}); give the folder of dynamics_epoch_N.jsonl")
-    if present(columns, STEP):
-        return "table"
-    if is_json(source) and present(columns, SCORES):
-        return "tutorial"
-    if present(columns, ID):
-        return "table"
-    raise unrecognized(source)
-
-
-def _first_columns(source: Path) -> list[str]:
-    """Field names of the first record, or of the header."""
-    number, line = first_line(source)
-    if not line:
-        raise DatamapError(f"{source}: empty")
-    if line.startswith("{"):
-        return list(record_in(source, number, line))
-    try:
-        return next(csv.reader([line], delimiter=separator_of(line)), [])
-    except csv.Error:
-        raise unrecognized(source) from None
+    """The name of the format; raises DatamapError for a summary and for what is none of `FORMATS`."""
+    seen = glance(source)
+    for name, format in FORMATS.items():
+        if format.recognizes(seen):
+            return name
+    *others, last = (format.looks_like for format in FORMATS.values())
+    raise DatamapError(f"{source}: not recognized; looked for {', '.join(others)}, and {last}")

@@ -12,10 +12,14 @@ import numpy as np
 import polars as pl
 
 from datamap_cli.dynamics.columns import S_LABEL, SCORES, present, texts_of
-from datamap_cli.dynamics.evaluations import LongTable
+from datamap_cli.dynamics.formats import Glance, LongTable
 from datamap_cli.dynamics.messages import first_three, line_of, named
 from datamap_cli.dynamics.records import ZIP, magic, series
 from datamap_cli.errors import DatamapError
+
+
+def recognizes(source: Glance) -> bool:
+    return source.magic == ZIP
 
 
 def read(source: Path) -> LongTable:

@@ -8,16 +8,25 @@ from pathlib import Path
 
 import polars as pl
 
-from datamap_cli.dynamics.evaluations import LongTable
-from datamap_cli.dynamics.messages import first_three
+from datamap_cli.dynamics.formats import Glance, LongTable
+from datamap_cli.dynamics.messages import first_three, shown
 from datamap_cli.dynamics.records import read_json_lines, reading
 from datamap_cli.errors import DatamapError
 
 _EPOCH_FILE = re.compile(r"dynamics_epoch_(\d{1,18})\.jsonl?")
 
 
+def recognizes(source: Glance) -> bool:
+    """Whether it is a folder with dynamics; raises DatamapError for a single file of such a folder."""
+    epoch = next((name for name in source.columns if name.startswith("logits_epoch_")), None)
+    if epoch is not None:
+        raise DatamapError(f"{source.path}: one epoch only ({shown(epoch)}); give the folder of dynamics_epoch_N.jsonl")
+    return source.is_folder and bool(_epoch_files(source.path))
+
+
 def read(source: Path) -> LongTable:
-    files = epoch_files(source) if source.is_dir() else {}
+    """The records of every epoch, with guid, logits_epoch_N and gold."""
+    files = _epoch_files(source) if source.is_dir() else {}
     if not files:
         raise DatamapError(f"{source}: no folder of dynamics_epoch_N.jsonl")
     frames = []
@@ -38,7 +47,7 @@ def read(source: Path) -> LongTable:
     return LongTable(pl.concat(frames, how="diagonal_relaxed"), "epoch", notes)
 
 
-def epoch_files(folder: Path) -> dict[Path, int]:
+def _epoch_files(folder: Path) -> dict[Path, int]:
     """The files of dynamics in order of their epochs; in the model's folder they lie one folder deeper."""
     inner = folder / "training_dynamics"
     found = {

@@ -21,6 +21,7 @@ from datamap_cli.dynamics.columns import (
     scores_of,
     softmax,
 )
+from datamap_cli.dynamics.formats import LongTable
 from datamap_cli.dynamics.messages import counted, first, first_three, id_of, shown
 from datamap_cli.errors import DatamapError
 
@@ -52,18 +53,7 @@ class Dynamics:
     """What the user should know of how the source was read, a line each."""
 
 
-@dataclass(frozen=True)
-class LongTable:
-    """A long table as found: column names from `_ID`, `_LABEL` …, a row per example and evaluation."""
-
-    frame: pl.DataFrame
-    step: str
-    """Name of the column with the step; also what messages call an evaluation."""
-    notes: list[str]
-    classes: list[str] | None = None
-
-
-def dynamics(source: Path, format: str, table: LongTable, *, drop: bool) -> Dynamics:
+def in_order(source: Path, format: str, table: LongTable, *, drop: bool) -> Dynamics:
     """The evaluations in a long table; raises DatamapError where they are not of the same examples."""
     frame, notes = table.frame, list(table.notes)
     if not frame.height:

@@ -27,10 +27,10 @@ def magic(path: Path) -> bytes:
 
 
 def is_json(source: Path) -> bool:
-    return first_line(source)[1].startswith("{")
+    return opening(source)[1].startswith("{")
 
 
-def first_line(source: Path) -> tuple[int, str]:
+def opening(source: Path) -> tuple[int, str]:
     """Number and text of the first line that is not blank."""
     with source.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(2**24), b""), start=1):

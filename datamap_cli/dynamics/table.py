@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from datamap_cli.dynamics.columns import ID, INTEGER, LABEL, PER_CLASS, S_LABEL, SCORES, STEP, class_columns, present
-from datamap_cli.dynamics.evaluations import LongTable
+from datamap_cli.dynamics.formats import Glance, LongTable
 from datamap_cli.dynamics.messages import counted, first_three, line_of, named
-from datamap_cli.dynamics.records import PARQUET, first_line, is_json, magic, read_json_lines, reading, separator_of
+from datamap_cli.dynamics.records import PARQUET, is_json, magic, opening, read_json_lines, reading, separator_of
 from datamap_cli.errors import DatamapError
 
 # columns of which two or more make a table a summary, a row per example
@@ -23,12 +23,12 @@ _SUMMARY = {"confidence", "variability", "correctness", "avg_probs", "label_var"
 _TABLES = {".parquet": "Parquet", ".csv": "CSV", ".tsv": "CSV", ".jsonl": "JSON lines", ".json": "JSON lines"}
 
 
-def unrecognized(source: Path) -> DatamapError:
-    return DatamapError(
-        f"{source}: not recognized; looked for records of the tutorial (id, label, probs; JSON or Python dicts, one a "
-        "line), a folder of dynamics_epoch_N.jsonl, a table with id, step or epoch, label, and probs or logits "
-        "(Parquet, CSV, JSON lines), and an .npz with probs or logits and labels"
-    )
+def recognizes(source: Glance) -> bool:
+    """Whether it has ids or steps, or is a folder of tables; raises DatamapError for a summary."""
+    if source.is_folder:
+        return bool(_tables_in(source.path))
+    refuse_summary(source.path, source.columns)
+    return source.magic == PARQUET or present(source.columns, (*STEP, *ID)) is not None
 
 
 def refuse_summary(source: Path, columns: Sequence[str]) -> None:
@@ -42,15 +42,13 @@ def refuse_summary(source: Path, columns: Sequence[str]) -> None:
 
 
 def read(source: Path) -> LongTable:
-    files = [source]
-    if source.is_dir():
-        names = sorted(source.iterdir())
-        files = [path for path in names if path.suffix.lower() in _TABLES and path.name[0] not in "._"]
-        if not files:
-            raise unrecognized(source)
-        kinds = sorted({_TABLES[path.suffix.lower()] for path in files})
-        if len(kinds) > 1:
-            raise DatamapError(f"{source}: files of several kinds ({', '.join(kinds)}); give a folder of one kind")
+    """A row per example and evaluation: id, step or epoch, label, and probs or logits in a list or by class."""
+    files = _tables_in(source) if source.is_dir() else [source]
+    if not files:
+        raise DatamapError(f"{source}: no file in it ends in {', '.join(_TABLES)}")
+    kinds = sorted({_TABLES[path.suffix.lower()] for path in files if source.is_dir()})
+    if len(kinds) > 1:
+        raise DatamapError(f"{source}: files of several kinds ({', '.join(kinds)}); give a folder of one kind")
     frames = [_read_file(path) for path in files]
     for path, frame in zip(files, frames, strict=True):
         refuse_summary(path, frame.columns)
@@ -61,6 +59,10 @@ def read(source: Path) -> LongTable:
     if step is None:
         raise DatamapError(f"{source}: no column step or epoch; columns: {named(frame.columns)}")
     return LongTable(frame, step, [])
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _TABLES and path.name[0] not in "._"]
 
 
 def _read_file(path: Path) -> pl.DataFrame:
@@ -87,7 +89,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
         file.seek(max(0, size - 1))
         if file.read(1) not in b"\r\n":
             raise DatamapError(f"{path}: the last line has no end: cut off? if it is whole, add a line break")
-    separator = separator_of(first_line(path)[1])
+    separator = separator_of(opening(path)[1])
     with path.open(encoding="utf-8-sig", newline="") as text:
         reader = csv.reader(text, delimiter=separator, strict=True)
         try:

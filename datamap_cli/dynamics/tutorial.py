@@ -1,4 +1,4 @@
-"""TrustAI's output_data.json: evaluations one after the other, without a step."""
+"""TrustAI's output_data.json: evaluations one after the other without a step, JSON lines or Python dicts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
-from datamap_cli.dynamics.columns import ids_of
-from datamap_cli.dynamics.evaluations import LongTable
+from datamap_cli.dynamics.columns import SCORES, STEP, ids_of, present
+from datamap_cli.dynamics.formats import Glance, LongTable
 from datamap_cli.dynamics.records import is_json, read_json_lines
 from datamap_cli.errors import DatamapError
+
+
+def recognizes(source: Glance) -> bool:
+    return source.is_json and present(source.columns, SCORES) is not None and present(source.columns, STEP) is None
 
 
 def read(source: Path) -> LongTable:
