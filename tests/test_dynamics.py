@@ -573,7 +573,7 @@ def test_probs_within_a_thousandth_of_1_are_taken_as_they_are(tmp_path: Path) ->
         ("a,b\n1,2\n", ": not recognized; looked for"),
         ("{}\n", ": not recognized; looked for"),
         ("[1, 2]\n", ": not recognized; looked for"),
-        ("PAR1", ": cannot be read"),
+        ("PAR1", ": not a Parquet file that can be read"),
         ("PK\x03\x04", ": not an .npz file that can be read: File is not a zip file"),
         ("id,step,label,probs_0,probs_1\n", ": no records"),
         ("id,step,label,probs_0\n1,0,0,1\n", ": no column probs or logits, nor one for each class (probs_0, probs_1, …)"),
@@ -611,7 +611,7 @@ def test_content_that_is_no_dynamics_is_refused_with_a_line(tmp_path: Path, cont
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, TUTORIAL.encode() + "{'id': 'é'}\n".encode("latin-1"))
-    assert ": not UTF-8 text; save it as UTF-8" == refusal(path)
+    assert ": not UTF-8 text; save the file as UTF-8" == refusal(path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -677,7 +677,7 @@ def test_parquet_that_makes_polars_panic_is_refused(tmp_path: Path, monkeypatch:
 
     path = write_parquet(tmp_path, ROWS)
     monkeypatch.setattr(pl, "read_parquet", panic)
-    assert ": damaged: not a Parquet file that can be read" == refusal(path)
+    assert ": not a Parquet file that can be read: index out of bounds" == refusal(path)
 
 
 def test_folders_of_other_things_are_refused(tmp_path: Path) -> None:

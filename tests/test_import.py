@@ -94,7 +94,7 @@ def test_a_summary_of_cartographys_is_drawn_without_a_run(tmp_path: Path, run_cl
     [
         ("s.xlsx", "x", "expected a file ending in .tsv, .csv, .jsonl, .parquet"),
         ("s.jsonl", "{'a'\n", "not a table that can be read"),
-        ("s.parquet", "PAR1", "not a table that can be read"),
+        ("s.parquet", "PAR1", "not a Parquet file that can be read"),
         ("s.tsv", "id\tavg_probs\n", "no rows"),
         ("s.tsv", "id\tx\n1\t2\n", "plot.attr1: avg_probs: no such numeric signal; those of this summary: x"),
         ("s.tsv", "", "not a table that can be read"),

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "where": {"errors", "text"},
     "signals": {"errors", "text", "config"},
     "data": {"errors", "text", "config"},
-    "dynamics": {"errors", "text", "config"},
+    "dynamics": {"errors", "text", "config", "data"},
     "analysis": {"errors", "text", "where", "signals"},
     "run": {"errors", "text", "config", "signals"},
     "plot": {"errors", "text", "config", "where", "signals"},

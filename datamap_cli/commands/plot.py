@@ -11,7 +11,7 @@ from datamap_cli import plot as drawing
 from datamap_cli import signals, terminal
 from datamap_cli.commands import pictures
 from datamap_cli.config import Config
-from datamap_cli.data import tables
+from datamap_cli.data import summaries
 from datamap_cli.errors import DatamapError
 from datamap_cli.run import Run, directory
 from datamap_cli.text import first_line
@@ -56,7 +56,7 @@ def draw(config: Config, output: Path | None) -> None:
 
 def draw_table(summary: Path, config: Config, output: Path | None) -> None:
     """Draws the map of a summary in a file of its own to `output`, a stem, or beside the file."""
-    table = tables.read_summary(summary)
+    table = summaries.read_summary(summary)
     labels = [name for name in table.columns if signals.is_class(name)]
     data_map = drawing.draw(
         table.drop(labels),  # class names are not known

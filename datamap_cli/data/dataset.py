@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from datamap_cli.config import DataConfig
-from datamap_cli.data.tables import S_LABEL_ALIAS, Fault, Table, content_of, read
+from datamap_cli.data.tables import INTEGER, S_LABEL_ALIAS, Fault, Table, content_of, read
 from datamap_cli.errors import DatamapError
 from datamap_cli.text import counted
 
@@ -124,7 +124,7 @@ def _examine(table: Table, data: DataConfig) -> tuple[pl.DataFrame, list[Fault]]
         for row, line, identity in frame.filter(fails).select("row", "line", "id").rows():
             of = f" (id {identity})" if identity else ""
             faults.setdefault(row, (row, line, f"{what}{of}"))
-    is_number = frame["id"].str.contains(r"^(0|-?[1-9]\d{0,17})$").fill_null(False).all()
+    is_number = frame["id"].str.contains(INTEGER).fill_null(False).all()
     frame = frame.with_columns(
         pl.col("id").cast(pl.Int64) if is_number else pl.col("id"),
         pl.col("s_label").cast(pl.Int64, strict=False),

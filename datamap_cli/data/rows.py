@@ -14,6 +14,7 @@ from datamap_cli.config import DataConfig
 from datamap_cli.data.dataset import usable
 from datamap_cli.data.tables import content_of, delimited, quoted_rows, source
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import first_line
 
 
 def locate(data: DataConfig, ids: pl.Series) -> pl.Series:
@@ -57,8 +58,8 @@ def write_rows(data: DataConfig, rows: pl.Series, destination: Path) -> tuple[in
                     output.write(record)
                     written += 1
                     upcoming = next(wanted, None)
-    except UnicodeDecodeError:
-        raise DatamapError(f"{path}: not UTF-8 text; save the file as UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise DatamapError(f"{path}: not UTF-8 text; save the file as UTF-8") from error
     return written, row + 1
 
 
@@ -73,7 +74,7 @@ def _write_parquet_rows(path: Path, rows: pl.Series, destination: Path) -> tuple
         selected = file.with_row_index(index).filter(pl.col(index).is_in(kept.implode())).drop(index)
         selected.sink_parquet(destination, metadata=metadata)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DatamapError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
+        raise DatamapError(f"{path}: not a Parquet file that can be read: {first_line(error)}") from error
     return len(kept), height
 
 

@@ -1,4 +1,8 @@
-"""Tables as they lie in files of the user's: .tsv, .csv, .jsonl or .parquet → the wanted columns as text."""
+"""Tables as they lie in files of the user's: delimited text, JSON lines and Parquet, decoded here and nowhere else.
+
+Three views: of data sets, below, the wanted columns as text, and what is wrong with single rows; of training dynamics
+(`typed`), whole and typed; of summaries (`summaries`), typed and fast.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,21 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
 from datamap_cli.config import DataConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.text import counted, reason, short
+from datamap_cli.text import counted, first_line, reason, short
 
 SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".parquet")
+
+# integers that stay integers through every file
+INTEGER = r"^(0|-?[1-9]\d{0,17})$"
 
 # the tutorial's code calls s_label so
 S_LABEL_ALIAS = "noisy_label"
@@ -46,56 +54,54 @@ def source(data: DataConfig) -> Path:
 def content_of(data: DataConfig) -> tuple[Path, bytes]:
     """The path of `data.train` and what the file holds."""
     path = source(data)
-    try:
+    with reading(f"data.train: {path}"):
+        if not path.exists():
+            raise DatamapError(f"data.train: {path}: no such file (looked in {Path.cwd()})")
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise DatamapError(f"data.train: {path}: no such file (looked in {Path.cwd()})") from None
-    except OSError as error:
-        raise DatamapError(f"data.train: {path}: cannot be read: {error.strerror}") from None
     if not content.strip():
         raise DatamapError(f"{path}: empty")
     return path, content
 
 
-def read(path: Path, content: bytes, data: DataConfig) -> Table:
-    match path.suffix.lower():
-        case ".parquet":
-            return _read_parquet(path, content, data)
-        case ".jsonl":
-            return _read_jsonl(path, _decode(path, content), data)
-        case _:
-            separator, quoted = delimited(path, data)
-            text = _decode(path, content)
-            if quoted:
-                rows = quoted_rows(path, io.StringIO(text, newline=""), separator)
-            else:
-                rows = _plain_rows(text, separator)
-            return _read_delimited(path, rows, data)
+# ------------------------------------------------------------------------------------------- decoding
 
 
-def delimited(path: Path, data: DataConfig) -> tuple[str, bool]:
-    """The separator of the fields, and whether quotes are read as quotes."""
-    comma = path.suffix.lower() == ".csv"
-    return "," if comma else "\t", data.quoting == "csv" or (data.quoting == "auto" and comma)
+@contextmanager
+def reading(where: object, what: str = "a table") -> Iterator[None]:
+    """Turns what the system, Polars and decoders say of a file into a line for the user, and keeps it as the cause."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DatamapError(f"{where}: not UTF-8 text; save the file as UTF-8") from error
+    except OSError as error:
+        raise DatamapError(f"{where}: cannot be read: {reason(error)}") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # damaged bytes can make Polars panic
+        raise DatamapError(f"{where}: not {what} that can be read: {first_line(error)}") from error
 
 
-def _decode(path: Path, content: bytes) -> str:
+def decode(path: Path, content: bytes) -> str:
+    """UTF-8, without a byte order mark."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DatamapError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+        raise DatamapError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from error
 
 
-def _plain_rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def plain_rows(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of every line that is not blank; quotes are text."""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         line = line.removesuffix("\r")
         if line:
             yield number, line.split(separator)
 
 
-def quoted_rows(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+def quoted_rows(
+    path: Path,
+    lines: Iterable[str],
+    separator: str,
+    remedy: str = "; where quotes are part of the text, set `data.quoting: none`",
+) -> Iterator[tuple[int, list[str]]]:
     """Number of the first line and fields of every record; quoted fields may hold separators and line breaks."""
     csv.field_size_limit(2**31 - 1)  # the default refuses texts of 131,072 characters
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -106,11 +112,67 @@ def quoted_rows(path: Path, lines: Iterable[str], separator: str) -> Iterator[tu
         except StopIteration:
             return
         except csv.Error as error:
-            raise DatamapError(
-                f"{path}, line {number}: {error}; where quotes are part of the text, set `data.quoting: none`"
-            ) from None
+            raise DatamapError(f"{path}, line {number}: {error}{remedy}") from error
         if fields:
             yield number, fields
+
+
+def misfit(fields: Sequence[str], header: Sequence[str]) -> str | None:
+    """What is wrong with a row of so many fields, if anything."""
+    return None if len(fields) == len(header) else f"{counted(len(fields), 'field')}, expected {len(header)}"
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """The object in a line of JSON; raises ValueError for what is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("not valid JSON") from error
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    return record
+
+
+def records(
+    lines: Iterable[str], decoded: Callable[[str], dict[str, Any]] = json_object
+) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+    """Line number and record of every line that is not blank, or what is wrong with it."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield number, decoded(line)
+            except ValueError as fault:
+                yield number, fault
+
+
+def read_parquet(where: object, source: Path | IO[bytes], columns: list[str] | None = None) -> pl.DataFrame:
+    with reading(where, "a Parquet file"):
+        return pl.read_parquet(source, columns=columns, glob=False, hive_partitioning=False)
+
+
+# ------------------------------------------------------------------------------------------- data sets
+
+
+def read(path: Path, content: bytes, data: DataConfig) -> Table:
+    match path.suffix.lower():
+        case ".parquet":
+            return _read_parquet(path, content, data)
+        case ".jsonl":
+            return _read_jsonl(path, decode(path, content), data)
+        case _:
+            separator, quoted = delimited(path, data)
+            text = decode(path, content)
+            if quoted:
+                rows = quoted_rows(path, io.StringIO(text, newline=""), separator)
+            else:
+                rows = plain_rows(text.split("\n"), separator)
+            return _read_delimited(path, rows, data)
+
+
+def delimited(path: Path, data: DataConfig) -> tuple[str, bool]:
+    """The separator of the fields, and whether quotes are read as quotes."""
+    comma = path.suffix.lower() == ".csv"
+    return "," if comma else "\t", data.quoting == "csv" or (data.quoting == "auto" and comma)
 
 
 def _read_delimited(path: Path, rows: Iterator[tuple[int, list[str]]], data: DataConfig) -> Table:
@@ -124,8 +186,8 @@ def _read_delimited(path: Path, rows: Iterator[tuple[int, list[str]]], data: Dat
     places: list[tuple[int, int]] = []
     faults: list[Fault] = []
     for row, (line, fields) in enumerate(rows):
-        if len(fields) != len(header):
-            faults.append((row, line, f"{counted(len(fields), 'field')}, expected {len(header)}"))
+        if (what := misfit(fields, header)) is not None:
+            faults.append((row, line, what))
             continue
         places.append((row, line))
         for name, position in wanted.items():
@@ -134,31 +196,22 @@ def _read_delimited(path: Path, rows: Iterator[tuple[int, list[str]]], data: Dat
 
 
 def _read_jsonl(path: Path, text: str, data: DataConfig) -> Table:
-    records: list[Mapping[str, Any]] = []
+    found: list[Mapping[str, Any]] = []
     places: list[tuple[int, int]] = []
     faults: list[Fault] = []
-    row = -1
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        row += 1
-        try:
-            record = json.loads(content)
-        except (ValueError, RecursionError):
-            faults.append((row, line, "not valid JSON"))
-            continue
-        if not isinstance(record, dict):
-            faults.append((row, line, "not a JSON object"))
-            continue
-        records.append(record)
-        places.append((row, line))
-    present = list(dict.fromkeys(name for record in records for name in record))
-    wanted = _wanted(path, data, present) if records else []
+    for row, (line, record) in enumerate(records(text.split("\n"))):
+        if isinstance(record, ValueError):
+            faults.append((row, line, str(record)))
+        else:
+            found.append(record)
+            places.append((row, line))
+    present = list(dict.fromkeys(name for record in found for name in record))
+    wanted = _wanted(path, data, present) if found else []
     values: dict[str, list[str | None]] = {name: [] for name in wanted}
     kept: list[tuple[int, int]] = []
-    for record, (row, line) in zip(records, places, strict=True):
+    for fields, (row, line) in zip(found, places, strict=True):
         try:
-            texts = {name: _as_text(record.get(name)) for name in wanted}
+            texts = {name: as_text(fields.get(name)) for name in wanted}
         except ValueError as error:
             faults.append((row, line, str(error)))
             continue
@@ -168,7 +221,7 @@ def _read_jsonl(path: Path, text: str, data: DataConfig) -> Table:
     return _table(values, kept, faults)
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A JSON value as the text it would have in a TSV; raises ValueError for lists and objects."""
     if value is None:
         return None
@@ -188,21 +241,24 @@ def _as_text(value: Any) -> str | None:
 
 
 def _read_parquet(path: Path, content: bytes, data: DataConfig) -> Table:
-    try:
+    with reading(path, "a Parquet file"):
         schema = pl.read_parquet_schema(io.BytesIO(content))
-        wanted = _wanted(path, data, list(schema))
-        frame = pl.read_parquet(io.BytesIO(content), columns=wanted)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # damaged bytes can make Polars panic
-        raise DatamapError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
+    wanted = _wanted(path, data, list(schema))
+    frame = read_parquet(path, io.BytesIO(content), wanted)
     columns = {}
     for name in wanted:
         column = frame[name]
-        if column.dtype.is_float() and (column.drop_nulls() == column.drop_nulls().floor()).all():
-            column = column.cast(pl.Int64)  # integers that pandas made floats, for want of another null
         if column.dtype.is_nested() or column.dtype == pl.Binary or column.dtype == pl.Object:
             raise DatamapError(f"{path}: column {name}: {column.dtype} where texts or numbers are expected")
-        columns[name] = column.cast(pl.String)
+        columns[name] = as_texts(column)
     return Table(columns, pl.Series(range(frame.height), dtype=pl.Int64), None, [])
+
+
+def as_texts(column: pl.Series) -> pl.Series:
+    """The values of a column of Parquet as the texts they would be in a TSV."""
+    if column.dtype.is_float() and (column.drop_nulls() == column.drop_nulls().floor()).all():
+        column = column.cast(pl.Int64)  # integers that pandas made floats, for want of another null
+    return column.cast(pl.String)
 
 
 def _table(values: Mapping[str, Sequence[str | None]], places: Sequence[tuple[int, int]], faults: list[Fault]) -> Table:
@@ -222,40 +278,3 @@ def _wanted(path: Path, data: DataConfig, present: Sequence[str]) -> list[str]:
         raise DatamapError(f"{path}: {'; '.join(missing)}; columns in the file: {short(', '.join(present))}")
     optional = [data.text_b, data.s_label if data.s_label in present else S_LABEL_ALIAS]
     return list(dict.fromkeys([*needed.values(), *(name for name in optional if name in present and name)]))
-
-
-# ----------------------------------------------------------------------------------------- summaries
-
-
-def read_summary(path: Path) -> pl.DataFrame:
-    """A summary in a file of its own, ours or another tool's: .tsv, .csv, .jsonl or .parquet, a row per example.
-
-    Where they are missing, id is made of guid, index or the row, s_label is 0, and correct_ratio is cartography's
-    correctness over its largest value. Raises DatamapError for a file that is no such table.
-    """
-    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
-        ".tsv": lambda file: pl.read_csv(file, separator="\t", infer_schema_length=None),
-        ".csv": lambda file: pl.read_csv(file, infer_schema_length=None),
-        ".jsonl": lambda file: pl.read_ndjson(file, infer_schema_length=None),
-        ".parquet": pl.read_parquet,
-    }
-    if path.suffix not in readers:
-        raise DatamapError(f"--summary: {path}: expected a file ending in {', '.join(readers)}")
-    try:
-        summary = readers[path.suffix](path)
-    except OSError as error:
-        raise DatamapError(f"--summary: {path}: cannot be read: {reason(error)}") from None
-    except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"--summary: {path}: not a table that can be read: {str(error).splitlines()[0]}") from None
-    if summary.is_empty():
-        raise DatamapError(f"--summary: {path}: no rows")
-    if "id" not in summary.columns:
-        name = next((name for name in ("guid", "index") if name in summary.columns), None)
-        identity = pl.int_range(pl.len()) if name is None else pl.col(name)
-        summary = summary.with_columns(id=identity)
-    if "s_label" not in summary.columns:
-        summary = summary.with_columns(s_label=pl.lit(0))
-    correctness = summary.schema.get("correctness")
-    if "correct_ratio" not in summary.columns and correctness is not None and correctness.is_numeric():
-        summary = summary.with_columns(correct_ratio=pl.col("correctness") / pl.col("correctness").max())
-    return summary

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from datamap_cli.data.tables import reading
 from datamap_cli.dynamics import arrays, cartography, table, tutorial
 from datamap_cli.dynamics.evaluations import Dynamics, Evaluation, in_order
 from datamap_cli.dynamics.formats import Format, glance
-from datamap_cli.dynamics.messages import shown
-from datamap_cli.dynamics.records import reading
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import shown
 
 __all__ = ["FORMATS", "Dynamics", "Evaluation", "read"]
 

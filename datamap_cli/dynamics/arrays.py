@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from datamap_cli.data import typed
 from datamap_cli.dynamics.columns import S_LABEL, SCORES, present, texts_of
 from datamap_cli.dynamics.formats import Glance, LongTable
-from datamap_cli.dynamics.messages import first_three, line_of, named
-from datamap_cli.dynamics.records import ZIP, magic, series
+from datamap_cli.dynamics.records import ZIP, magic
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import first_line, listed, listed_all
 
 
 def recognizes(source: Glance) -> bool:
@@ -35,14 +36,14 @@ def read(source: Path) -> LongTable:
             others = [name for name in archive.files if name not in _ARRAYS]
     except _NPZ_ERRORS as error:
         if "allow_pickle" in str(error):
-            raise DatamapError(f"{source}: holds pickled objects, which are never loaded; save plain arrays") from None
-        raise DatamapError(f"{source}: not an .npz file that can be read: {line_of(error)}") from None
+            raise DatamapError(f"{source}: holds pickled objects, which are never loaded; save plain arrays") from error
+        raise DatamapError(f"{source}: not an .npz file that can be read: {first_line(error)}") from error
 
     name = present(list(arrays), SCORES)
     if name is None or "labels" not in arrays:
         raise DatamapError(
             f"{source}: expected arrays probs or logits (T, N, C) and labels (N,); found: "
-            f"{named([*arrays, *others]) or 'none'}"
+            f"{listed_all([*arrays, *others]) or 'none'}"
         )
     scores = arrays.pop(name)
     if not isinstance(scores, np.ndarray) or scores.ndim != 3 or scores.dtype.kind not in "iuf":
@@ -58,7 +59,7 @@ def read(source: Path) -> LongTable:
             raise DatamapError(
                 f"{source}: {key}: expected an array ({length},) of numbers or texts, to go with {name} {scores.shape}"
             )
-        columns[key] = series(source, key, array.tolist())
+        columns[key] = typed.column(source, key, array.tolist())
     tile, repeat = np.tile(np.arange(count), evaluations), np.repeat(np.arange(evaluations), count)
     step = "step" if "steps" in columns else "evaluation"
     data = {
@@ -68,7 +69,7 @@ def read(source: Path) -> LongTable:
         **{key: columns[key].gather(tile) for key in S_LABEL if key in columns},
         name: pl.Series(scores.reshape(-1, n_classes).astype(np.float64)).arr.to_list(),
     }
-    notes = [f"left out arrays: {first_three(others)}"] if others else []
+    notes = [f"left out arrays: {listed(others)}"] if others else []
     classes = texts_of(columns["classes"]).to_list() if "classes" in columns else None
     if classes is not None and (None in classes or len(set(classes)) < len(classes)):
         raise DatamapError(f"{source}: classes: expected {n_classes} different names")

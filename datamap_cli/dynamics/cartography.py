@@ -8,10 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
+from datamap_cli.data.typed import read_records
 from datamap_cli.dynamics.formats import Glance, LongTable
-from datamap_cli.dynamics.messages import first_three, shown
-from datamap_cli.dynamics.records import read_json_lines, reading
+from datamap_cli.dynamics.records import record_in
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import listed, shown
 
 _EPOCH_FILE = re.compile(r"dynamics_epoch_(\d{1,18})\.jsonl?")
 
@@ -32,8 +33,7 @@ def read(source: Path) -> LongTable:
     frames = []
     for path, epoch in files.items():
         logits = f"logits_epoch_{epoch}"
-        with reading(path):
-            frame = read_json_lines(path)
+        frame = read_records(path, record_in)
         missing = [name for name in ("guid", logits, "gold") if name not in frame.columns]
         if missing:
             raise DatamapError(f"{path}: no field {', '.join(missing)}; every record needs guid, {logits}, gold")
@@ -41,9 +41,9 @@ def read(source: Path) -> LongTable:
         epochs = pl.lit(epoch, dtype=pl.Int64).alias("epoch")
         frames.append(frame.select("guid", "gold", pl.col(logits).alias("logits"), epochs, *own))
     gaps = [f"{a} and {b}" for a, b in pairwise(files.values()) if b - a > 1]
-    notes = [f"no file for the epochs between {first_three(gaps)}"] if gaps else []
+    notes = [f"no file for the epochs between {listed(gaps)}"] if gaps else []
     others = sorted(path.name for path in next(iter(files)).parent.iterdir() if path not in files)
-    notes += [f"left out, as it is no dynamics_epoch_N.jsonl: {first_three(others)}"] if others else []
+    notes += [f"left out, as it is no dynamics_epoch_N.jsonl: {listed(others)}"] if others else []
     return LongTable(pl.concat(frames, how="diagonal_relaxed"), "epoch", notes)
 
 

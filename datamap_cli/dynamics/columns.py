@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from datamap_cli.dynamics.messages import counted, first, first_three, named, numbers_of, shown
-from datamap_cli.dynamics.records import series
+from datamap_cli.data import typed
+from datamap_cli.data.tables import INTEGER
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import counted, listed, listed_all, shown
 
 ID = ("id", "guid", "index", "example_id")
 STEP = ("step", "epoch")
@@ -30,15 +31,12 @@ _SUM_TOLERANCE = 1e-3
 # how far beyond 1 a single prob may be: softmax in float32 ends up at 1 + 1.2e-7
 _ROUNDING = 1e-6
 
-# integers that stay integers through every file; the data set room draws the same line
-INTEGER = r"^(0|-?[1-9]\d{0,17})$"
-
 
 def ids_of(source: Path, frame: pl.DataFrame) -> pl.Series:
     """The ids: integers where all are, of 18 digits at most, else texts."""
     name = present(frame.columns, ID)
     if name is None:
-        raise DatamapError(f"{source}: no column {', '.join(ID)}; columns: {named(frame.columns)}")
+        raise DatamapError(f"{source}: no column {', '.join(ID)}; columns: {listed_all(frame.columns)}")
     ids = texts_of(frame[name]).alias("id")
     if (row := first(ids.is_null())) is not None:
         value = shown(frame[name][row])
@@ -85,7 +83,7 @@ def scores_of(
             return np.column_stack([_floats(frame[name], at) for name in columns]), columns, names
     raise DatamapError(
         f"{source}: no column probs or logits, nor one for each class (probs_0, probs_1, …); "
-        f"columns: {named(frame.columns)}"
+        f"columns: {listed_all(frame.columns)}"
     )
 
 
@@ -118,7 +116,7 @@ def _parsed(column: pl.Series) -> pl.Series:
         values = [None if text is None else json.loads(text) for text in column]
     except (ValueError, RecursionError):
         return column
-    return series(Path(), column.name, values)
+    return typed.column(Path(), column.name, values)
 
 
 def _floats(column: pl.Series, at: Callable[[int], str]) -> npt.NDArray[np.float64]:
@@ -168,7 +166,7 @@ def labels_of(
     """Class indices, and the column they come from; where the classes have names, labels may be these."""
     column = present(frame.columns, LABEL)
     if column is None:
-        raise DatamapError(f"{source}: no column {' or '.join(LABEL)}; columns: {named(frame.columns)}")
+        raise DatamapError(f"{source}: no column {' or '.join(LABEL)}; columns: {listed_all(frame.columns)}")
     plain = [str(k) for k in range(n_classes)]
     if names is not None and names != plain:
         indices = texts_of(frame[column]).replace_strict(
@@ -180,13 +178,13 @@ def labels_of(
     row = first(~index.is_between(0, n_classes - 1).fill_null(False))
     if row is None:
         if names is not None and names != plain:
-            notes.append(f"labels are taken as indices of the classes {named(names)}, in this order")
+            notes.append(f"labels are taken as indices of the classes {listed_all(names)}, in this order")
         return index.alias("label"), column
     accepted = f"a class index from 0 to {n_classes - 1}"
     if names is None:
         accepted += "; where labels are names, give a column for each class (probs_NAME)"
     elif names != plain:
-        accepted = f"one of {named(names)}, or {accepted}"
+        accepted = f"one of {listed_all(names)}, or {accepted}"
     raise DatamapError(f"{at(row)}: {column} {shown(frame[column][row])}: expected {accepted}")
 
 
@@ -234,9 +232,22 @@ def own(frame: pl.DataFrame, used: Sequence[str], notes: list[str]) -> list[pl.S
         else:
             left_out.append(column.name)
     if left_out:
-        notes.append(f"left out, neither numbers nor texts: {first_three(left_out)}")
+        notes.append(f"left out, neither numbers nor texts: {listed(left_out)}")
     return own
 
 
 def present(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
+
+
+def first(mask: pl.Series) -> int | None:
+    """The first row where the mask is true."""
+    return mask.arg_max() if mask.any() else None
+
+
+def id_of(value: object) -> str:
+    return f"id {shown(value)}"
+
+
+def numbers_of(row: npt.NDArray[np.float64]) -> str:
+    return listed(row, lambda value: f"{value:.6g}").join("[]")

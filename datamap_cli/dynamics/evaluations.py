@@ -13,6 +13,8 @@ import polars as pl
 from datamap_cli.dynamics.columns import (
     checked,
     compare,
+    first,
+    id_of,
     ids_of,
     integers,
     labels_of,
@@ -22,8 +24,8 @@ from datamap_cli.dynamics.columns import (
     softmax,
 )
 from datamap_cli.dynamics.formats import LongTable
-from datamap_cli.dynamics.messages import counted, first, first_three, id_of, shown
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import counted, listed, listed_ids, shown
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,15 @@ def _aligned(
     times = frame.group_by("id", maintain_order=True).agg(pl.len())
     if len(numbers) > 1 and (times["len"] == 1).all():
         raise DatamapError(
-            f"{source}: no id stands in two evaluations ({unit} {first_three(numbers)}), so nothing can be "
+            f"{source}: no id stands in two evaluations ({unit} {listed(numbers)}), so nothing can be "
             "followed over the training; were different examples collected each time?"
         )
     some = times.filter(pl.col("len") < len(numbers))["id"]
     if len(some):
         there = evaluation[frame["id"].eq(some[0]).to_numpy()]
         lacking = numbers[np.setdiff1d(np.arange(len(numbers)), there)]
-        what = f"{len(some):,} of {counted(times.height, 'id')} are not in every evaluation: {first_three(some, id_of)}"
-        what += f"; {id_of(some[0])} is missing in {unit} {first_three(lacking)}"
+        what = f"{len(some):,} of {counted(times.height, 'id')} are not in every evaluation: {listed_ids(some)}"
+        what += f"; {id_of(some[0])} is missing in {unit} {listed(lacking)}"
         if not drop:
             raise DatamapError(f"{source}: {what}")
         if len(some) == times.height:
@@ -137,6 +139,6 @@ def _refuse_changing(
     t = int((table[:, k] != table[0, k]).argmax())
     raise DatamapError(
         f"{source}: another {column.name} for {counted(len(changed), 'example')} than in the first evaluation: "
-        f"{first_three(ids[rows[0, changed]], id_of)}; {id_of(ids[int(rows[0, k])])} has {table[0, k]} at {unit} "
+        f"{listed_ids(ids[rows[0, changed]])}; {id_of(ids[int(rows[0, k])])} has {table[0, k]} at {unit} "
         f"{numbers[0]} and {table[t, k]} at {unit} {numbers[t]}"
     )

@@ -64,7 +64,10 @@ def glance(source: Path) -> Glance:
     if not line:
         raise DatamapError(f"{source}: empty")
     if line.startswith("{"):
-        return Glance(source, start, list(record_in(source, number, line)), is_json=True)
+        try:
+            return Glance(source, start, list(record_in(line)), is_json=True)
+        except ValueError as error:
+            raise DatamapError(f"{source}, line {number}: {error}") from error
     try:
         header = next(csv.reader([line], delimiter=separator_of(line)), [])
     except csv.Error:

@@ -6,17 +6,11 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
-from datamap_cli.dynamics.messages import line_of, shown
-from datamap_cli.errors import DatamapError
+from datamap_cli.text import shown
 
 ZIP, PARQUET = b"PK\x03\x04", b"PAR1"
 
@@ -44,40 +38,11 @@ def separator_of(header: str) -> str:
     return "\t" if "\t" in header else ","
 
 
-@contextmanager
-def reading(source: Path) -> Iterator[None]:
-    """Turns what the system, Polars and decoders say of a file into a line for the user."""
-    try:
-        yield
-    except UnicodeDecodeError:
-        raise DatamapError(f"{source}: not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise DatamapError(f"{error.filename or source}: cannot be read: {error.strerror or line_of(error)}") from None
-    except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{source}: cannot be read: {line_of(error)}") from None
+def record_in(line: str) -> dict[str, Any]:
+    """The object in a line of JSON, or the dict in a line of Python; evaluates nothing.
 
-
-def read_json_lines(path: Path) -> pl.DataFrame:
-    """JSON objects or Python dicts, one a line; a field that a record lacks is null."""
-    columns: dict[str, list[Any]] = {}
-    count = 0
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            record = record_in(path, number, line)
-            if record.keys() != columns.keys():
-                for name in record:
-                    columns.setdefault(name, [None] * count)
-                record = {name: record.get(name) for name in columns}
-            for name, value in record.items():
-                columns[name].append(value)
-            count += 1
-    return pl.DataFrame([series(path, name, values) for name, values in columns.items()])
-
-
-def record_in(path: Path, number: int, line: str) -> dict[str, Any]:
-    """The object in a line of JSON, or the dict in a line of Python; evaluates nothing."""
+    Raises ValueError where it is neither, or a field stands twice.
+    """
     line = line.strip()
     if '"' in line or "\\" in line:
         readers: tuple[Callable[[str], Any], ...] = (_DECODER.decode, _python_literal)
@@ -92,9 +57,7 @@ def record_in(path: Path, number: int, line: str) -> dict[str, Any]:
         if isinstance(record, dict):
             return record
         break
-    raise DatamapError(
-        f"{path}, line {number}: expected a JSON object or a Python dict, every field once; found {shown(line)}"
-    )
+    raise ValueError(f"expected a JSON object or a Python dict, every field once; found {shown(line)}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,36 +87,3 @@ def _python_literal(line: str) -> Any:
     if isinstance(tree.body, ast.Dict) and (len(record) < len(tree.body.keys) or set(map(type, record)) != {str}):
         raise ValueError("a field stands twice, or its name is no text")
     return record
-
-
-def series(path: Path, name: str, values: Sequence[Any]) -> pl.Series:
-    """Python values as a column: integers, numbers, booleans, lists of numbers; anything else as text."""
-    types = set(map(type, values)) - {type(None)}
-    if types == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
-        return pl.Series(name, values, dtype=pl.Int64)
-    if types == {bool}:
-        return pl.Series(name, values, dtype=pl.Boolean)
-    try:
-        if types in ({float}, {int, float}):
-            return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
-        if types in ({list}, {tuple}, {list, tuple}):
-            elements = set(map(type, chain.from_iterable(value for value in values if value)))
-            if elements <= {int, float, type(None)}:
-                return _lists(name, values)
-    except OverflowError:
-        pass  # an integer beyond every float stays text
-    try:
-        return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
-    except ValueError:
-        raise DatamapError(f"{path}: {shown(name)}: a value that is no valid text or number") from None
-
-
-def _lists(name: str, values: Sequence[Sequence[float | None] | None]) -> pl.Series:
-    """Lists of numbers as a column."""
-    widths = {len(value) if value else 0 for value in values}
-    if len(widths) == 1 and 0 not in widths:
-        # through numpy, many times as fast; of None it makes NaN
-        flat = np.array(list(chain.from_iterable(value for value in values if value)), dtype=np.float64)
-        return pl.Series(name, flat.reshape(len(values), -1)).arr.to_list()
-    floats = [None if value is None else [None if v is None else float(v) for v in value] for value in values]
-    return pl.Series(name, floats, dtype=pl.List(pl.Float64))

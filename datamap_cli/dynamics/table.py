@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from datamap_cli.dynamics.columns import ID, INTEGER, LABEL, PER_CLASS, S_LABEL, SCORES, STEP, class_columns, present
+from datamap_cli.data.tables import read_parquet, reading
+from datamap_cli.data.typed import read_delimited, read_records
+from datamap_cli.dynamics.columns import ID, LABEL, PER_CLASS, S_LABEL, SCORES, STEP, class_columns, present
 from datamap_cli.dynamics.formats import Glance, LongTable
-from datamap_cli.dynamics.messages import counted, first_three, line_of, named
-from datamap_cli.dynamics.records import PARQUET, is_json, magic, opening, read_json_lines, reading, separator_of
+from datamap_cli.dynamics.records import PARQUET, magic, opening, record_in, separator_of
 from datamap_cli.errors import DatamapError
+from datamap_cli.text import listed, listed_all
 
 # columns of which two or more make a table a summary, a row per example
 _SUMMARY = {"confidence", "variability", "correctness", "avg_probs", "label_var", "correct_ratio"}
@@ -53,11 +51,11 @@ def read(source: Path) -> LongTable:
     for path, frame in zip(files, frames, strict=True):
         refuse_summary(path, frame.columns)
         if set(frame.columns) != set(frames[0].columns):
-            raise DatamapError(f"{path}: other columns than in {files[0].name}: {first_three(frame.columns)}")
+            raise DatamapError(f"{path}: other columns than in {files[0].name}: {listed(frame.columns)}")
     frame = pl.concat([frame.select(frames[0].columns) for frame in frames], how="vertical_relaxed")
     step = present(frame.columns, STEP)
     if step is None:
-        raise DatamapError(f"{source}: no column step or epoch; columns: {named(frame.columns)}")
+        raise DatamapError(f"{source}: no column step or epoch; columns: {listed_all(frame.columns)}")
     return LongTable(frame, step, [])
 
 
@@ -67,62 +65,18 @@ def _tables_in(folder: Path) -> list[Path]:
 
 def _read_file(path: Path) -> pl.DataFrame:
     with reading(path):
-        if magic(path) == PARQUET:
-            return _read_parquet(path)
-        return read_json_lines(path) if is_json(path) else _read_csv(path)
+        start, line = magic(path), opening(path)[1]
+    if start == PARQUET:
+        frame = read_parquet(path, path)
+        arrays = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Array) and len(dtype.shape) == 1]
+        # lists: arrays of several widths would not go into one column
+        return frame.with_columns(pl.col(arrays).arr.to_list())
+    if line.startswith("{"):
+        return read_records(path, record_in)
+    return read_delimited(path, separator_of(line), _ours)
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
-    except pl.exceptions.PanicException:
-        raise DatamapError(f"{path}: damaged: not a Parquet file that can be read") from None
-    arrays = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Array) and len(dtype.shape) == 1]
-    # lists: arrays of several widths would not go into one column
-    return frame.with_columns(pl.col(arrays).arr.to_list())
-
-
-def _read_csv(path: Path) -> pl.DataFrame:
-    """Comma or tab separated, with a header; what the columns with names of our own mean is left to `_dynamics`."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        if file.read(1) not in b"\r\n":
-            raise DatamapError(f"{path}: the last line has no end: cut off? if it is whole, add a line break")
-    separator = separator_of(opening(path)[1])
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text, delimiter=separator, strict=True)
-        try:
-            header = [name.strip() for name in next((row for row in reader if row), [])]
-            if len(set(header)) < len(header):
-                raise DatamapError(f"{path}: the header names a column twice: {named(header)}")
-            rows = _whole_rows(path, reader, len(header))
-            blocks = [pl.DataFrame({name: [] for name in header}, schema=dict.fromkeys(header, pl.String))]
-            # in blocks: a file of millions of lines as Python strings would not fit
-            while block := list(islice(rows, 100_000)):
-                columns = zip(header, zip(*block, strict=True), strict=True)
-                blocks.append(pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in columns]))
-        except csv.Error as error:
-            raise DatamapError(f"{path}, line {reader.line_num}: {line_of(error)}") from None
-    frame = pl.concat(blocks)
-    ours = [present(header, names) for names in (ID, STEP, LABEL, S_LABEL, SCORES)]
-    return frame.with_columns(_inferred(frame[name]) for name in header if name not in ours)
-
-
-def _whole_rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
-    for row in reader:
-        if len(row) == width:
-            yield row
-        elif row:
-            raise DatamapError(f"{path}, line {reader.line_num}: {counted(len(row), 'field')}, expected {width}")
-
-
-def _inferred(texts: pl.Series) -> pl.Series:
-    """Integers or numbers where every text that is not empty is one."""
-    texts = texts.set(texts.str.strip_chars() == "", None)
-    if texts.null_count() == len(texts):
-        return texts
-    if texts.str.contains(INTEGER).all():
-        return texts.cast(pl.Int64)
-    numbers = texts.str.strip_chars().cast(pl.Float64, strict=False)
-    return numbers if numbers.null_count() == texts.null_count() else texts
+def _ours(header: Sequence[str]) -> list[str]:
+    """The columns with names of our own: what their texts mean is decided where all evaluations are looked at."""
+    found = [present(header, names) for names in (ID, STEP, LABEL, S_LABEL, SCORES)]
+    return [name for name in found if name is not None]
