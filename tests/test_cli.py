@@ -232,3 +232,17 @@ def test_signals_lists_every_signal(run_cli: Cli) -> None:
     code, out, _ = run_cli("signals")
     assert 0 == code
     assert [s.name for s in signals.SIGNALS] == [line for line in out.splitlines() if line and not line.startswith(" ")]
+
+
+@pytest.mark.parametrize("how", [["--resume"], ["--overwrite"], []])
+def test_a_run_cannot_start_over_the_configuration_it_is_started_from(
+    tmp_path: Path, run_cli: Callable[..., tuple[int, str, str]], how: list[str]
+) -> None:
+    config = tmp_path / "p" / "config.yaml"
+    run_cli("init", config, "--example")
+    (tmp_path / "p" / "examples.parquet").write_text("mine")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    code, out, err = run_cli("train", "-c", config, "--run-dir", tmp_path / "p", *how)
+    assert (1, "", 1) == (code, out, err.count("\n"))
+    assert "config.yaml, examples.parquet there, and not written by a run; give another directory" in err
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}

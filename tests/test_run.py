@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from datamap_cli import signals
+from datamap_cli import SignalRecorder, signals
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import Run, directory
+from datamap_cli.run import Run, directory, files
 from tests.support import examples_frame, random_probs, summarize, write_run
 
 
@@ -22,6 +30,10 @@ def refusal(action: Any) -> str:
         action()
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def save_weights(path: Path) -> None:
+    (path / "weights").write_text("1")
 
 
 def names(directory: Path) -> list[str]:
@@ -72,10 +84,206 @@ def test_overwriting_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
     write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2))
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "maps").mkdir()
-    (tmp_path / "maps" / "old.html").write_text("old")
+    (tmp_path / "maps" / "mine.html").write_text("mine")
+    (tmp_path / "signals" / "mine.py").write_text("mine")
     write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1), overwrite=True)
-    assert ["config.yaml", "examples.parquet", "notes.txt", "run.json", "signals"] == names(tmp_path)
-    assert ["step-000010.jsonl"] == names(tmp_path / "signals")
+    assert [".datamap.json", "config.yaml", "examples.parquet", "maps", "notes.txt", "run.json", "signals"] == names(
+        tmp_path
+    )
+    assert ["mine.html"] == names(tmp_path / "maps")
+    assert ["mine.py", "step-000010.jsonl"] == names(tmp_path / "signals")
+
+
+@pytest.mark.parametrize("name", ["checkpoints/mine.pt", "config.yaml", "run.json", "examples.parquet", "summary.tsv"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_directory_with_files_of_others_is_no_run_and_stays_as_it_is(
+    tmp_path: Path, name: str, overwrite: bool
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"run": "of another tool"}')
+    assert not Run.holds_run(tmp_path)
+    message = refusal(lambda: write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1), overwrite=overwrite))
+    assert f"{tmp_path}: {Path(name).parts[0]} there, and not written by a run; give another directory" in message
+    assert {name.partition("/")[0]} == set(names(tmp_path))
+    assert '{"run": "of another tool"}' == (tmp_path / name).read_text()
+
+
+def test_maps_may_lie_beside_those_of_others(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "town.png").write_text("mine")
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    ours = run.map_page(PlotConfig())
+    run.enter(ours)
+    ours.write_text("ours")
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1), overwrite=True)
+    assert ["town.png"] == names(tmp_path / "maps")
+
+
+def test_overwriting_takes_the_check_of_the_old_run_with_it(tmp_path: Path) -> None:
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    write_run(tmp_path / "selfcheck", examples_frame(3, 2), random_probs(3, 2, 1))
+    (tmp_path / "selfcheck" / "notes.txt").write_text("mine")
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1), overwrite=True)
+    assert ["notes.txt"] == names(tmp_path / "selfcheck")
+
+
+def test_a_check_without_a_run_stays_where_a_run_starts(tmp_path: Path) -> None:
+    write_run(tmp_path / "selfcheck", examples_frame(3, 2), random_probs(3, 2, 1))
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    assert Run.holds_run(tmp_path / "selfcheck")
+
+
+@pytest.mark.parametrize("before", ["nothing", "a run", "a run of version 0.1.0"])
+@pytest.mark.parametrize("death", range(16))
+def test_a_start_cut_off_at_any_write_or_removal_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, death: int
+) -> None:
+    examples, probs = examples_frame(3, 2), random_probs(3, 2, 1)
+    if before != "nothing":
+        run = write_run(tmp_path, examples, random_probs(3, 2, 2))
+        run.write_checkpoint(20, save_weights)
+        (tmp_path / "checkpoints" / "step-000020" / "mine").write_text("mine")
+        if before == "a run of version 0.1.0":
+            (tmp_path / ".datamap.json").unlink()
+    left = death
+
+    def dying(function: Any) -> Any:
+        def call(path: Path, *arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            return function(path, *arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_sync", dying(files._sync))
+        patch.setattr(Path, "unlink", dying(Path.unlink))
+        patch.setattr(files, "remove", lambda _: None)  # a process that is dead does not tidy up
+        with suppress(KeyboardInterrupt):
+            write_run(tmp_path, examples, probs, overwrite=True)
+    assert (tmp_path / "config.yaml").exists() or before == "nothing"
+    if not Run.holds_run(tmp_path):
+        write_run(tmp_path, examples, probs)
+    else:
+        assert len(Run.open(tmp_path).info.evaluations) in ({0, 1} if before == "nothing" else {0, 1, 2})
+        write_run(tmp_path, examples, probs, overwrite=True)
+    kept = {"mine"} if before != "nothing" else set()
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
+        ".datamap.json", "config.yaml", "examples.parquet", "run.json", "step-000010.jsonl", *kept,
+    }  # fmt: skip
+
+
+def test_a_run_without_its_description_is_no_start_that_was_cut_off(tmp_path: Path) -> None:
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    (tmp_path / "run.json").unlink()
+    assert Run.holds_run(tmp_path)
+    assert "run.json: missing, though other parts of the run are there" in refusal(lambda: Run.open(tmp_path))
+
+
+def test_a_run_of_version_0_1_0_is_opened_and_replaced(tmp_path: Path) -> None:
+    run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
+    run.write_checkpoint(10, save_weights)
+    (tmp_path / ".datamap.json").unlink()
+    (tmp_path / "maps").mkdir()
+    for name in ("avg_probs-label_var.html", "compare-other.tsv", "mine.html"):
+        (tmp_path / "maps" / name).write_text("")
+    assert Run.holds_run(tmp_path)
+    assert (tmp_path / "checkpoints" / "step-000010", []) == Run.open(tmp_path).checkpoint()
+    write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 2), overwrite=True)
+    assert ["mine.html"] == names(tmp_path / "maps")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("part", ["../precious", "/etc/passwd"])
+def test_a_mark_that_leads_out_of_the_directory_is_refused(tmp_path: Path, part: str) -> None:
+    write_run(tmp_path / "run", examples_frame(3, 2), random_probs(3, 2, 1))
+    (tmp_path / "precious").write_text("mine")
+    mark = tmp_path / "run" / ".datamap.json"
+    mark.write_text(json.dumps({"run_id": "x", "written": [part]}))
+    message = refusal(lambda: write_run(tmp_path / "run", examples_frame(3, 2), random_probs(3, 2, 1), overwrite=True))
+    assert f"{mark}: damaged (a path out of the directory)" in message
+    assert (tmp_path / "precious").exists()
+
+
+# ------------------------------------------------------------------------------------------- the lock
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from datamap_cli.run import Run
+with Run.holding(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def held(directory: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, directory], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "held\n" == process.stdout.readline()
+    return process
+
+
+def test_the_second_process_is_told_of_the_first_and_a_dead_one_is_no_hindrance(
+    tmp_path: Path, run_cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    run_dir = tmp_path / "run"
+    write_run(run_dir, examples_frame(3, 2), random_probs(3, 2, 2))
+    first = held(run_dir)
+    try:
+        for arguments in (["summarize"], ["train", "--resume"], ["train", "--overwrite"]):
+            code, out, err = run_cli(*arguments, "--run-dir", run_dir)
+            assert (1, "") == (code, out)
+            assert re.fullmatch(
+                rf"datamap: {re.escape(str(run_dir))}: process {first.pid} on {re.escape(socket.gethostname())} since "
+                r"\d{4}-\d\d-\d\dT\S+ is writing there; wait for it, or give another directory with --run-dir\n",
+                err,
+            ), err
+        with pytest.raises(DatamapError, match="is writing there"):
+            SignalRecorder(run_dir, examples=examples_frame(3, 2), classes=["a", "b"], overwrite=True)
+    finally:
+        first.kill()
+        first.communicate()
+    assert (run_dir / ".datamap.lock").exists()  # it could not tidy up
+    assert 0 == run_cli("summarize", "--run-dir", run_dir)[0]
+    assert not (run_dir / ".datamap.lock").exists()
+
+
+def test_a_directory_that_was_made_for_the_lock_goes_with_it(tmp_path: Path) -> None:
+    with Run.holding(tmp_path / "a" / "b"), Run.holding(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b" / ".datamap.lock").exists()
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("refused", "process", "host"),
+    [(True, os.getpid(), None), (False, 2**22 + 1, None), (True, 2**22 + 1, "another")],
+)
+def test_where_a_file_system_has_no_locks_the_file_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool, process: int, host: str | None
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    holder = {"host": host or socket.gethostname(), "process": process, "since": "2026-11-24T10:00:00+00:00"}
+    (tmp_path / ".datamap.lock").write_text(json.dumps(holder))
+    if refused:
+        with pytest.raises(DatamapError, match=f"process {process} on {holder['host']} since 2026-11-24"):
+            Run.holding(tmp_path).__enter__()
+    else:
+        with Run.holding(tmp_path):
+            pass
+
+
+def test_a_recorder_holds_its_directory_until_it_is_finished(tmp_path: Path) -> None:
+    recorder = SignalRecorder(tmp_path, examples=examples_frame(3, 2), classes=["a", "b"])
+    assert (tmp_path / ".datamap.lock").exists()
+    recorder.finish()
+    assert not (tmp_path / ".datamap.lock").exists()
 
 
 def test_a_run_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -179,7 +387,7 @@ def test_a_disk_without_room_leaves_nothing_half_written(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "fsync", full)
     summary = summarize(run.evaluations())
     assert "cannot be written: No space left on device" in refusal(lambda: run.write_summary(summary.lazy()))
-    assert ["config.yaml", "examples.parquet", "run.json", "signals"] == names(tmp_path)
+    assert [".datamap.json", "config.yaml", "examples.parquet", "run.json", "signals"] == names(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
     )
     terminal.print_comparison(correlations, crossing, both.height)
     typer.echo()
+    runs[0].enter(html.with_suffix(".json"), html.with_suffix(".tsv"))
     for suffix, content in (
         (".json", json.dumps(account, ensure_ascii=False, indent=1) + "\n"),
         (".tsv", table.write_csv(separator="\t", float_precision=6)),
@@ -81,7 +82,7 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
         path = html.with_suffix(suffix)
         files.write_bytes(path, content.encode())
         typer.echo(f"comparison: {path}")
-    pictures.write(figure, plain_page(figure, title), html, config.plot, "comparison")
+    pictures.write(figure, plain_page(figure, title), html, config.plot, "comparison", runs[0])
 
 
 def _texts(run: Run, ids: pl.Series, height: int) -> pl.Series:

@@ -11,14 +11,18 @@ from datamap_cli import plot as drawing
 from datamap_cli import terminal
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import files
+from datamap_cli.run import Run, files
 
 
-def write(figure: go.Figure, document: str, html: Path, settings: PlotConfig, what: str) -> None:
+def write(
+    figure: go.Figure, document: str, html: Path, settings: PlotConfig, what: str, run: Run | None = None
+) -> None:
     """Writes the page, and the figure in `settings.formats` beside it; a note says why one cannot be drawn.
 
-    `what` names it in front of the paths that are printed.
+    `what` names it in front of the paths that are printed; they are entered as parts of `run`, if they lie in it.
     """
+    if run is not None:
+        run.enter(html, *(html.with_suffix(f".{format}") for format in settings.formats))
     files.write_bytes(html, document.encode())
     typer.echo(f"{what}: {html}")
     if not settings.formats:

@@ -51,7 +51,7 @@ def draw(config: Config, output: Path | None) -> None:
         trajectories=_trajectories(run, points["id"]),
     )
     html = run.map_page(config.plot) if output is None else directory.page_of(output)
-    pictures.write(data_map.figure, document, html, config.plot, "map")
+    pictures.write(data_map.figure, document, html, config.plot, "map", run)
 
 
 def draw_table(summary: Path, config: Config, output: Path | None) -> None:

@@ -80,6 +80,7 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
         "run": run.info.run_id,
     }
     path = own.run_dir / "selfcheck.json"
+    run.enter(path)
     files.write_bytes(path, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.print_detections(found, default, int(flipped.sum()), len(flipped))
     typer.echo()
@@ -98,7 +99,7 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
         + (f"; {config.train.folds} folds" if config.train.folds else ""),
     )
     html = directory.page_of(own.run_dir / "maps" / "precision-recall")
-    pictures.write(figure, plain_page(figure, title), html, config.plot, "selfcheck")
+    pictures.write(figure, plain_page(figure, title), html, config.plot, "selfcheck", run)
 
 
 def _plant(data: dataset.Dataset, amount: int | float, seed: int, towards: Any) -> _Planted:

@@ -15,9 +15,10 @@ from datamap_cli.run import Run
 def summarize(config: Config, *, show: bool = True) -> None:
     """Writes the summary of the run and prints what is to be seen in it, unless another command shows more."""
     run = Run.open(config.run_dir)
-    if run.info.finished is None:
-        terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
     with ExitStack() as stack:
+        stack.enter_context(Run.holding(config.run_dir))
+        if run.info.finished is None:
+            terminal.note(f"{config.run_dir}: the training was not finished; summarizing what there is")
         scratch = stack.enter_context(run.scratch())
         options: dict[str, Any] = {}
         if config.summarize.scheduler is not None:

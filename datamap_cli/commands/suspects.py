@@ -20,6 +20,11 @@ _MOST = 200_000_000
 def rank(config: Config, score: str | None, top: str) -> None:
     """Writes suspects.tsv and suspects.json of the run, and shows the first rows; `top` is an amount of rows."""
     run = Run.open(config.run_dir)
+    with Run.holding(config.run_dir):
+        _rank(run, config, score, top)
+
+
+def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     scan = run.scan_summary()
     held_out = run.info.origin.folds is not None
     if score is None:
@@ -55,6 +60,7 @@ def rank(config: Config, score: str | None, top: str) -> None:
         "run": run.info.run_id,
     }
     paths = [run.directory / "suspects.tsv", run.directory / "suspects.json"]
+    run.enter(*paths)
     files.write_bytes(paths[0], content.write_csv(separator="\t", float_precision=6).encode())
     files.write_bytes(paths[1], (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.print_suspects(table, score, end)

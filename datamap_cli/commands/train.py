@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -39,67 +39,96 @@ def train(
     DatamapError where a run is in the directory and it is to be neither resumed nor overwritten, where the run to be
     resumed was started with other data or another configuration, and when it was interrupted.
     """
-    started = time.perf_counter()
     main = training.is_main_process()
-    going_on = resume and Run.holds_run(config.run_dir)
-    if main and not resume:
-        Run.refuse_existing(config.run_dir, overwrite=overwrite)
-    data = data or dataset.load(config.data)
-    if going_on:
-        run = Run.open(config.run_dir)
-        _refuse_another(run, config, data, kind)
-        if run.info.finished is not None:
-            terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
-            return
-    display = terminal.TrainingDisplay(talks=main)
-    for text in data.notes:
-        display.note(text)
-    checkpoint = _checkpoint(run, display) if going_on else None
-    display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
-    loaded = time.perf_counter()
-    recorder: SignalRecorder | None = None
-    saved = checkpoint
-    try:
-        with _interruption(display) as interruption, display.shown():
-            for event in training.run(
-                config, data.examples, data.classes, checkpoint=checkpoint, stop=lambda: interruption.number is not None
-            ):
-                display.show(event)
-                if isinstance(event, training.Stopped):
-                    number = interruption.number or signal.SIGTERM  # it may be another process that was asked to stop
-                    again = f"datamap train --run-dir {config.run_dir}" if kind == "train" else "the same command with"
-                    raise DatamapError(
-                        f"stopped by {signal.Signals(number).name} after step {event.step:,}; "
-                        f"to go on: {again} --resume",
-                        exit_code=128 + number,
-                    )
-                if not main:
-                    continue
-                match event:
-                    case training.Started():
-                        # only now: what went wrong until here has cost no earlier run
-                        recorder = _recorder(
-                            config, data, kind, event.evaluated if going_on else None, overwrite=overwrite
-                        )
-                    case training.Embeddings():
-                        assert recorder is not None
-                        recorder.keep_embeddings(*event.vectors)
-                    case training.Checkpoint():
-                        assert recorder is not None
-                        saved = recorder.run.write_checkpoint(event.step, event.save)
-                    case training.Evaluation():
-                        assert recorder is not None
-                        _record(recorder, event)
-                    case training.Trained():
-                        assert recorder is not None
-                        recorder.finish(event.save)
+    with Run.holding(config.run_dir) if main else nullcontext():
+        going_on = resume and Run.holds_run(config.run_dir)
+        if main and not going_on:
+            Run.refuse_existing(config.run_dir, overwrite=overwrite)
+        started = time.perf_counter()
+        data = data or dataset.load(config.data)
+        run = Run.open(config.run_dir) if going_on else None
+        if run is not None:
+            _refuse_another(run, config, data, kind)
+            if run.info.finished is not None:
+                terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
+                return
+        display = terminal.TrainingDisplay(talks=main)
+        for text in data.notes:
+            display.note(text)
+        checkpoint = _checkpoint(run, display) if run is not None else None
+        display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
+        reading = time.perf_counter() - started
+        saved = _Saved(checkpoint)
+        try:
+            with _interruption(display) as interruption, display.shown():
+                for event in training.run(
+                    config,
+                    data.examples,
+                    data.classes,
+                    checkpoint=checkpoint,
+                    stop=lambda: interruption.number is not None,
+                ):
+                    display.show(event)
+                    if isinstance(event, training.Stopped):
+                        raise _stopped(config, kind, event.step, interruption.number)
+                    if main:
+                        _store(event, saved, config, data, kind, going_on=going_on, overwrite=overwrite)
+                    if main and isinstance(event, training.Trained):
                         total = time.perf_counter() - started
-                        display.show_phases({"reading the data set": loaded - started, **event.seconds}, total)
-    except training.Diverged as error:
-        where = f"last checkpoint: {saved}" if saved is not None else "no checkpoint yet"
-        raise DatamapError(f"{error}; {where}") from error
-    if main:
-        typer.echo(f"signals: {config.run_dir / 'signals'}")
+                        display.show_phases({"reading the data set": reading, **event.seconds}, total)
+        except training.Diverged as error:
+            where = f"last checkpoint: {saved.checkpoint}" if saved.checkpoint is not None else "no checkpoint yet"
+            raise DatamapError(f"{error}; {where}") from error
+        if main:
+            typer.echo(f"signals: {Run.open(config.run_dir).signals}")
+
+
+@dataclass
+class _Saved:
+    """What of a training is on disk."""
+
+    checkpoint: Path | None
+    recorder: SignalRecorder | None = None
+
+
+def _store(
+    event: training.Event,
+    saved: _Saved,
+    config: Config,
+    data: dataset.Dataset,
+    kind: str,
+    *,
+    going_on: bool,
+    overwrite: bool,
+) -> None:
+    """Puts into the run directory what the event brings."""
+    if isinstance(event, training.Started):
+        # only now: what went wrong until here has cost no earlier run
+        saved.recorder = _recorder(config, data, kind, event.evaluated if going_on else None, overwrite=overwrite)
+        return
+    recorder = saved.recorder
+    match event:
+        case training.Embeddings():
+            assert recorder is not None
+            recorder.keep_embeddings(*event.vectors)
+        case training.Checkpoint():
+            assert recorder is not None
+            saved.checkpoint = recorder.run.write_checkpoint(event.step, event.save)
+        case training.Evaluation():
+            assert recorder is not None
+            _record(recorder, event)
+        case training.Trained():
+            assert recorder is not None
+            recorder.finish(event.save)
+
+
+def _stopped(config: Config, kind: str, step: int, number: int | None) -> DatamapError:
+    """That the training was stopped after `step`, by which signal, and how to go on."""
+    by = number or signal.SIGTERM  # it may be another process that was asked to stop
+    again = f"datamap train --run-dir {config.run_dir}" if kind == "train" else "the same command with"
+    return DatamapError(
+        f"stopped by {signal.Signals(by).name} after step {step:,}; to go on: {again} --resume", exit_code=128 + by
+    )
 
 
 def _refuse_another(run: Run, config: Config, data: dataset.Dataset, kind: str) -> None:

@@ -10,10 +10,9 @@ import json
 import platform
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -24,56 +23,12 @@ import polars as pl
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import embeddings, files
+from datamap_cli.run import embeddings, files, lock, parts, reports
 from datamap_cli.run.records import ROW_GROUP, as_parquet, scan_records
-from datamap_cli.text import first_line
+from datamap_cli.run.reports import EvaluationInfo, Origin, RunInfo
+from datamap_cli.text import first_line, short
 
 _LARGE_JSONL = 10**9
-_DIGESTS = "sha256.json"
-
-
-@dataclass(frozen=True)
-class EvaluationInfo:
-    """One evaluation as run.json lists it."""
-
-    evaluation: int
-    step: int
-    epoch: float | None
-    train_loss: float | None
-    accuracy: float
-    seconds: float
-    files: list[str]
-    """Paths of its signal files in the run directory; we write one, others may write several."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the records of a run come from."""
-
-    kind: str
-    """train, recorder, or import and the format."""
-    data: str | None = None
-    """Absolute path of the data file that was trained on, or of what was imported."""
-    sha256: str | None = None
-    """Of that file's bytes."""
-    model: str | None = None
-    seed: int | None = None
-    folds: int | None = None
-    """Models trained, if the records of each example are of the one it was held out from."""
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What run.json holds."""
-
-    run_id: str
-    started: str
-    finished: str | None
-    classes: list[str]
-    examples: int
-    origin: Origin
-    versions: dict[str, str]
-    evaluations: list[EvaluationInfo] = field(default_factory=list)
 
 
 def _versions() -> dict[str, str]:
@@ -88,26 +43,14 @@ def _versions() -> dict[str, str]:
 class Run:
     """A run directory that holds a run."""
 
-    # everything a run consists of; whatever else lies in the directory is the user's and stays
-    PARTS = (
-        "config.yaml",
-        "run.json",
-        "examples.parquet",
-        "signals",
-        "embeddings.npz",
-        "opinions.parquet",
-        "summary.tsv",
-        "summary.parquet",
-        "suspects.tsv",
-        "suspects.json",
-        "selfcheck.json",
-        "maps",
-        "checkpoints",
-    )
-
     def __init__(self, directory: Path, info: RunInfo) -> None:
         self.directory = directory
         self.info = info
+
+    @property
+    def signals(self) -> Path:
+        """Where the signal records are, a file or several per evaluation."""
+        return self.directory / "signals"
 
     @property
     def title(self) -> str:
@@ -142,60 +85,55 @@ class Run:
         cls.refuse_existing(directory, overwrite=overwrite)
         run = cls(directory, info)
         with files.writing(directory):
-            for part in cls.PARTS:
-                path = directory / part
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-            (directory / "signals").mkdir(parents=True, exist_ok=True)
-        files.write_text(directory / "config.yaml", config)
-        with files.replacing(directory / "examples.parquet") as partial:
+            parts.start(directory, info.run_id)
+        files.write_text(directory / parts.CONFIG, config)
+        with files.replacing(directory / parts.EXAMPLES) as partial:
             examples.write_parquet(partial)
         run._write_info()
         return run
 
     @classmethod
     def refuse_existing(cls, directory: Path, *, overwrite: bool) -> None:
-        """Raises DatamapError where a new run cannot be put: a run is there, or something that is no directory."""
+        """Raises DatamapError where a new run cannot be put: a run is there, or what no run of ours has written."""
         if directory.exists() and not directory.is_dir():
             raise DatamapError(f"run_dir: {directory}: not a directory")
-        if not overwrite and any((directory / part).exists() for part in cls.PARTS):
+        if not overwrite and cls.holds_run(directory):
             raise DatamapError(
                 f"run_dir: {directory} holds a run already; give another one with --run-dir, "
                 "--resume to go on with it, or --overwrite to replace it"
             )
+        if foreign := parts.foreign(directory):
+            raise DatamapError(
+                f"run_dir: {directory}: {', '.join(foreign)} there, and not written by a run; give another directory "
+                "with --run-dir, or put it elsewhere: a run needs the name and replaces nothing but its own"
+            )
 
-    @classmethod
-    def holds_run(cls, directory: Path) -> bool:
-        """Whether a run is there to go on with.
+    @staticmethod
+    def holds_run(directory: Path) -> bool:
+        """Whether a run is there to go on with; what a start that was cut off has left is none. Deletes nothing."""
+        return parts.holds_run(directory)
 
-        If not, what a start that was cut off has left is removed. Raises DatamapError where other things are there.
-        """
-        if (directory / "run.json").exists():
-            return True
-        with files.writing(directory):
-            for name in ("config.yaml", "examples.parquet"):
-                (directory / name).unlink(missing_ok=True)
-            with suppress(OSError):  # missing, or not empty
-                (directory / "signals").rmdir()
-        cls.refuse_existing(directory, overwrite=False)
-        return False
+    @staticmethod
+    def holding(directory: Path) -> AbstractContextManager[None]:
+        """Keeps other processes from writing to `directory` meanwhile; raises DatamapError naming one that does."""
+        return lock.holding(directory)
 
     @classmethod
     def open(cls, directory: Path) -> Run:
         """The run in `directory`; raises DatamapError where there is none."""
-        path = directory / "run.json"
+        path = directory / parts.INFO
         try:
-            tree = json.loads(path.read_bytes())
-            evaluations = [EvaluationInfo(**row) for row in tree.pop("evaluations")]
-            return cls(directory, RunInfo(**tree | {"origin": Origin(**tree["origin"])}, evaluations=evaluations))
+            return cls(directory, parts.info(directory))
         except (FileNotFoundError, NotADirectoryError):
+            if directory.is_dir() and parts.holds_run(directory):
+                raise DatamapError(f"{path}: missing, though other parts of the run are there") from None
             raise DatamapError(f"{directory}: no run here; `datamap train` makes one") from None
         except OSError as error:
             raise DatamapError(f"{path}: cannot be read: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise DatamapError(f"{path}: damaged: not the description of a run as `datamap train` writes it") from None
+        except ValueError as error:
+            raise DatamapError(
+                f"{path}: damaged: not the description of a run as `datamap train` writes it: {short(str(error))}"
+            ) from error
 
     # ----------------------------------------------------------------------------------- training
 
@@ -211,7 +149,8 @@ class Run:
         seconds: float,
     ) -> None:
         """Writes the signal records of the next evaluation and enters it in run.json."""
-        path = self.directory / "signals" / f"step-{step:06d}.{format}"
+        path = self.signals / f"step-{step:06d}.{format}"
+        self.enter(path)
         with files.replacing(path) as partial:
             if format == "jsonl":
                 records.write_ndjson(partial)
@@ -261,31 +200,37 @@ class Run:
     def rewind(self, evaluations: int) -> None:
         """Takes back all but the first so many evaluations: a training that goes on from there records them anew."""
         kept = self.info.evaluations[:evaluations]
+        mark = parts.mark(self.directory)
+        written = set(mark.written) if mark is not None else set()
         with files.writing(self.directory):
-            for path in (*self.directory.glob(".*.partial"), *self.directory.glob("*/.*.partial")):
-                files.remove(path)
+            for path in (self.directory / part for part in written):
+                files.remove(path.with_name(f".{path.name}.partial"))
         taken_back = self.info.evaluations[len(kept) :]
         self.info = replace(self.info, evaluations=kept, finished=None)
         self._write_info()  # before the files go: what run.json names is there
         with files.writing(self.directory):
-            for name in (file for entry in taken_back for file in entry.files):
+            for name in written.intersection(file for entry in taken_back for file in entry.files):
                 files.remove(self.directory / name)
 
     def _write_checkpoint(self, name: str, save: Callable[[Path], None]) -> Path:
         path = self.directory / "checkpoints" / name
+        self.enter(path)
         with files.replacing(path) as partial:
             partial.mkdir(parents=True)
             save(partial)
             digests = {file.relative_to(partial).as_posix(): files.sha256(file) for file in files.files_in(partial)}
-            (partial / _DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+            (partial / parts.DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
         return path
 
     def _checkpoints(self) -> list[Path]:
         """Those of the training before its end, the oldest first."""
-        return sorted(self.directory.glob("checkpoints/step-*"), key=lambda path: (len(path.name), path.name))
+        mark = parts.mark(self.directory)
+        written = [part for part in mark.written if part.startswith("checkpoints/step-")] if mark is not None else []
+        paths = (self.directory / part for part in written)
+        return sorted((path for path in paths if path.is_dir()), key=lambda path: (len(path.name), path.name))
 
     def _write_info(self) -> None:
-        files.write_json(self.directory / "run.json", asdict(self.info))
+        reports.write(self.directory / parts.INFO, self.info)
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -311,7 +256,7 @@ class Run:
 
     def scan_examples(self) -> pl.LazyFrame:
         """Lazily: id, text_a, text_b, label (class index), s_label: a row per training example."""
-        return _scan_parquet(self.directory / "examples.parquet", "`datamap train` writes it")
+        return _scan_parquet(self.directory / parts.EXAMPLES, "`datamap train` writes it")
 
     def texts(self, ids: pl.Series) -> pl.DataFrame | None:
         """text_a and text_b of the examples with these ids, in their order; None where the run has no texts."""
@@ -324,9 +269,16 @@ class Run:
         filled = ["text_a"] if texts["text_b"].is_null().all() else ["text_a", "text_b"]
         return texts.with_columns(pl.col(filled).fill_null(""))
 
+    def enter(self, *paths: Path) -> None:
+        """Enters paths that are to be written as the run's, as far as they lie in its directory: they go with it."""
+        with files.writing(self.directory):
+            parts.enter(self.directory, paths)
+
     def write_embeddings(self, vectors: Sequence[embeddings.Vectors]) -> None:
         """Keeps vectors of text_a, and of text_b where there are pairs, (N, D) in the order of the examples."""
-        embeddings.write(self.directory / "embeddings.npz", vectors)
+        path = self.directory / "embeddings.npz"
+        self.enter(path)
+        embeddings.write(path, vectors)
 
     def embeddings(self) -> list[embeddings.Vectors]:
         """The vectors that are kept, as `write_embeddings` took them; nothing where there are none."""
@@ -337,6 +289,7 @@ class Run:
     def write_summary(self, summary: pl.LazyFrame) -> list[Path]:
         """Runs the query of the summary into summary.tsv and summary.parquet, in one pass; returns their paths."""
         paths = [self.directory / "summary.tsv", self.directory / "summary.parquet"]
+        self.enter(*paths)
         with files.replacing(paths[0]) as tsv, files.replacing(paths[1]) as parquet:
             sinks = [summary.sink_csv(tsv, separator="\t", lazy=True), summary.sink_parquet(parquet, lazy=True)]
             pl.collect_all(sinks, engine="streaming")
@@ -388,9 +341,9 @@ def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
 def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None: each file is compared with what was written."""
     try:
-        digests = json.loads((checkpoint / _DIGESTS).read_bytes())
+        digests = json.loads((checkpoint / parts.DIGESTS).read_bytes())
         return next(
             (f"{name} is not as written" for name in digests if files.sha256(checkpoint / name) != digests[name]), None
         )
     except (OSError, ValueError, AttributeError):
-        return f"{_DIGESTS} cannot be read"
+        return f"{parts.DIGESTS} cannot be read"

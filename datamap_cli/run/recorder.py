@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -32,7 +33,8 @@ class SignalRecorder:
 
     `examples` is a Polars frame, or what Polars makes one of (a dict of columns, a pandas frame), with the columns id,
     label (a class index, or a name of `classes`) and, for the map, text_a, text_b, s_label. Raises DatamapError for
-    examples that do not fit, and for a run directory that holds a run, unless `overwrite`.
+    examples that do not fit, for a run directory that holds a run, unless `overwrite`, and for one that another process
+    writes to; until `finish`, or the end of the `with`, no other process can write to this one.
 
     With `probs` "label", for many classes, records keep the probabilities of the label and of the runner-up only; the
     signals that need all of them are then null. `resume_after`: goes on with the run there, after its first so many
@@ -58,25 +60,30 @@ class SignalRecorder:
         config = config or Config(
             run_dir=Path(run_dir), signals=configuration.SignalsConfig(format=format, probs=probs)
         )
-        if resume_after is None:
-            self.run = Run.create(
-                Path(run_dir),
-                examples=self.examples,
-                classes=classes,
-                config=configuration.dump(config),
-                origin=origin or Origin("recorder"),
-                overwrite=overwrite,
-            )
-        else:
-            self.run = Run.open(Path(run_dir))
-            if not (self.run.info.classes == [*classes] and self.run.scan_examples().collect().equals(self.examples)):
-                raise DatamapError(
-                    f"{run_dir}: the run there has other examples or classes; give those it was begun with"
+        with ExitStack() as stack:
+            stack.enter_context(Run.holding(Path(run_dir)))
+            if resume_after is None:
+                self.run = Run.create(
+                    Path(run_dir),
+                    examples=self.examples,
+                    classes=classes,
+                    config=configuration.dump(config),
+                    origin=origin or Origin("recorder"),
+                    overwrite=overwrite,
                 )
-            self.run.rewind(resume_after)
+            else:
+                self.run = self._resumed(Path(run_dir), classes, resume_after)
+            self._held = stack.pop_all()  # until it is finished
         self._labels = self.examples["label"].to_numpy()
         self._places: dict[Any, int] | None = None
         self._evaluation: _Evaluation | None = None
+
+    def _resumed(self, run_dir: Path, classes: Sequence[str], evaluations: int) -> Run:
+        run = Run.open(run_dir)
+        if not (run.info.classes == [*classes] and run.scan_examples().collect().equals(self.examples)):
+            raise DatamapError(f"{run_dir}: the run there has other examples or classes; give those it was begun with")
+        run.rewind(evaluations)
+        return run
 
     def record(
         self,
@@ -169,6 +176,7 @@ class SignalRecorder:
             _refuse(~self._evaluation.seen, self.examples["id"], f"step {self._evaluation.step}: the evaluation lacks")
             raise DatamapError(f"step {self._evaluation.step}: recorded, but finish_evaluation() was not called")
         self.run.finish(save_model)
+        self._held.close()
 
     def __enter__(self) -> SignalRecorder:
         return self
@@ -176,8 +184,9 @@ class SignalRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.finish()
+        with self._held:
+            if kind is None:
+                self.finish()
 
     def _at(self, step: int) -> _Evaluation:
         """The evaluation that is being recorded, begun if there is none."""

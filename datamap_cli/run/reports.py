@@ -1,0 +1,101 @@
+"""Every JSON file we write, typed: what `docs/files.md` describes is what stands here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from datamap_cli.run import files
+
+T = TypeVar("T")
+
+
+def write(path: Path, report: Any) -> None:
+    """Writes one of the types below as JSON, whole or not at all."""
+    files.write_json(path, asdict(report))
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """What `write` wrote, as `kind`; fields that it does not know are passed over, as a later version may have written.
+
+    Raises ValueError for what is no such file, OSError for what cannot be read.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(json.loads(path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+# ------------------------------------------------------------------------------------------ run.json
+
+
+@dataclass(frozen=True)
+class EvaluationInfo:
+    """One evaluation as run.json lists it."""
+
+    evaluation: int
+    step: int
+    epoch: float | None
+    train_loss: float | None
+    accuracy: float
+    seconds: float
+    files: list[str]
+    """Paths of its signal files in the run directory; we write one, others may write several."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the records of a run come from."""
+
+    kind: str
+    """train, recorder, or import and the format."""
+    data: str | None = None
+    """Absolute path of the data file that was trained on, or of what was imported."""
+    sha256: str | None = None
+    """Of that file's bytes."""
+    model: str | None = None
+    seed: int | None = None
+    folds: int | None = None
+    """Models trained, if the records of each example are of the one it was held out from."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """run.json: what the run is of, and its evaluations."""
+
+    run_id: str
+    started: str
+    finished: str | None
+    classes: list[str]
+    examples: int
+    origin: Origin
+    versions: dict[str, str]
+    evaluations: list[EvaluationInfo] = field(default_factory=list)
+
+
+# ---------------------------------------------------------------------------------- beside run.json
+
+
+@dataclass(frozen=True)
+class Mark:
+    """.datamap.json: which run is in the directory, and what of all that lies there we wrote."""
+
+    run_id: str
+    written: list[str]
+    """Paths in the directory, each entered before it is written: nothing else is ever removed."""
+    replaced: list[str] = field(default_factory=list)
+    """The same of a run before that is being removed; empty once it is."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """.datamap.lock: who is writing to the directory just now."""
+
+    host: str
+    process: int
+    since: str
