@@ -22,7 +22,7 @@ from datamap_cli.train import environment, pretrained
 _TRY_PADDLE = """
 import json
 from datamap_cli.train import environment
-environment.load_paddle()
+environment.load_paddle(whole=True)
 import paddle, paddlenlp
 assert float((paddle.ones([2, 2]) @ paddle.ones([2, 2])).sum()) == 8
 gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0

@@ -111,7 +111,7 @@ class Library:
     def mallopt(self, parameter, value): asked.append([parameter, value])
 real, ctypes.CDLL = ctypes.CDLL, Library
 importing, environment.importlib.import_module = environment.importlib.import_module, lambda name: None
-environment.load_paddle()
+environment.load_paddle(whole=True)
 ctypes.CDLL, environment.importlib.import_module = real, importing
 import paddle
 flag = paddle.get_flags("FLAGS_use_stride_kernel")["FLAGS_use_stride_kernel"]

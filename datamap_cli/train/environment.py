@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import importlib.util
 import io
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from datamap_cli.errors import DatamapError
+from datamap_cli.train import lazy
 
 # glibc's variable -> the parameter of its mallopt that does the same, and the value. A training step frees what the
 # next one takes; by default it all goes back to the kernel, which clears every page anew.
@@ -69,8 +71,11 @@ def settings() -> list[Setting]:
     ]
 
 
-def load_paddle() -> None:
-    """Imports Paddle and PaddleNLP with the settings that suit this machine, and without their warnings."""
+def load_paddle(*, whole: bool = False) -> None:
+    """Imports Paddle and PaddleNLP with the settings that suit this machine, and without their warnings.
+
+    Of PaddleNLP only what training needs, unless it is to be `whole`.
+    """
     for setting in settings():
         if setting.by == "datamap" and setting.name in MALLOC:
             # glibc has read its variables when the process began
@@ -80,9 +85,12 @@ def load_paddle() -> None:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     # Paddle prints a warning that OMP_NUM_THREADS is not 1; exceptions and a crash's own words still pass
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+    with quiet(), contextlib.redirect_stderr(io.StringIO()), _no_collection():
         importlib.import_module("paddle")
-        importlib.import_module("paddlenlp.transformers")
+        if whole:
+            importlib.import_module("paddlenlp")
+        else:
+            lazy.import_paddlenlp()
     # one of the libraries behind PaddleNLP makes the root logger print at INFO
     root.setLevel(level)
     root.handlers = handlers
@@ -103,6 +111,18 @@ def quiet() -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pauses the garbage collector: what an import makes stays, and it would be looked through time and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _threads() -> int:
