@@ -63,8 +63,9 @@ bench-plot: setup ## The same of maps, as files and in the browser
 bench-truth: setup ## Measure how well signals find planted label errors, beside cleanlab; hours
 	$(BIN)/python -m tests.benchmarks.truth
 
-docs: setup ## Write docs/signals.md from the registry
+docs: setup ## Write docs/signals.md from the registry, docs/cli.md from the commands
 	$(BIN)/datamap signals --markdown > docs/signals.md
+	$(BIN)/python -m tests.cli_docs > docs/cli.md
 
 constraints: $(VENV)/.ready ## Fix the newest versions that pyproject.toml admits
 	for version in $(PYTHONS); do \

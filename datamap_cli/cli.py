@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands: `datamap --help` must answer a
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a defect of ours crashes with a plain traceback
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# the groups of `datamap --help`, shown in the order in which each is first used below
+MAP, ACT, OWN, SETUP = "The map", "Act on it", "Bring your own", "Set up"
 
 ConfigFile = Annotated[
     Path | None,
@@ -78,7 +82,7 @@ def _datamap(
 # -------------------------------------------------------------------------------------------- commands
 
 
-@app.command()
+@app.command(rich_help_panel=MAP)
 def train(
     config: ConfigFile = None,
     run_dir: RunDir = None,
@@ -91,17 +95,19 @@ def train(
 
     _refuse_both(overwrite, resume)
     command.train(_load(config, run_dir, overrides), overwrite=overwrite, resume=resume)
+    _say_next("summarize", config, run_dir)
 
 
-@app.command()
+@app.command(rich_help_panel=MAP)
 def summarize(config: ConfigFile = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
     """Condense the signals to one row per example: summary.tsv and summary.parquet."""
     from datamap_cli.commands import summarize as command
 
     command.summarize(_load(config, run_dir, overrides))
+    _say_next("plot", config, run_dir)
 
 
-@app.command()
+@app.command(rich_help_panel=MAP)
 def plot(
     config: ConfigFile = None,
     run_dir: RunDir = None,
@@ -168,11 +174,13 @@ def plot(
     }
     if summary is None:
         command.draw(_load(config, run_dir, overrides, options), output)
+        _say_next("suspects", config, run_dir)
     else:
         command.draw_table(summary, _load(config, run_dir, overrides, options, needed=False), output)
+        _say_next("plot", config, run_dir, "--summary", str(summary), "--color-by", "SIGNAL")
 
 
-@app.command()
+@app.command(rich_help_panel=ACT)
 def suspects(
     config: ConfigFile = None,
     run_dir: RunDir = None,
@@ -193,9 +201,10 @@ def suspects(
     from datamap_cli.commands import suspects as command
 
     command.rank(_load(config, run_dir, overrides), score, top)
+    _say_next("select", config, run_dir, "--region", "hard", "--output", "FILE")
 
 
-@app.command()
+@app.command(rich_help_panel=ACT)
 def selfcheck(
     config: ConfigFile = None,
     run_dir: RunDir = None,
@@ -226,9 +235,10 @@ def selfcheck(
     _refuse_both(overwrite, resume)
     resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
     command.measure(resolved, flip, confusion=confusion, overwrite=overwrite, resume=resume)
+    _say_next("suspects", config, run_dir)
 
 
-@app.command()
+@app.command(rich_help_panel=ACT)
 def select(
     output: Annotated[Path, typer.Option(help="The file to write, in the format of the data file.", metavar="FILE")],
     config: ConfigFile = None,
@@ -280,10 +290,14 @@ def select(
     from datamap_cli.commands import select as command
 
     rule = command.rule(region=region, where=where, by=by, top=top, bottom=bottom, balance=balance, drop=drop)
-    command.select(_load(config, run_dir, overrides), rule, output, data=data, force=force, overwrite=overwrite)
+    resolved = _load(config, run_dir, overrides)
+    command.select(resolved, rule, output, data=data, force=force, overwrite=overwrite)
+    # the rows are a data set of their own, trained on into a directory of their own
+    again = config or resolved.run_dir / "config.yaml"
+    _say_next("run", again, Path("DIR"), "--set", f"data.train={output}")
 
 
-@app.command()
+@app.command(rich_help_panel=ACT)
 def compare(
     run_a: Annotated[Path, typer.Argument(help="The directory of a run.", metavar="RUN_A", show_default=False)],
     run_b: Annotated[
@@ -312,9 +326,10 @@ def compare(
 
     config = _load(None, run_a, overrides, {"plot.formats": [] if no_png else None})
     command.compare(config, (run_a, run_b), output, arrows)
+    _say_next("suspects", None, run_a)
 
 
-@app.command()
+@app.command(rich_help_panel=MAP)
 def run(
     config: ConfigFile = None,
     run_dir: RunDir = None,
@@ -329,9 +344,10 @@ def run(
     _refuse_both(overwrite, resume)
     resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
     command.run(resolved, overwrite=overwrite, resume=resume)
+    _say_next("suspects", config, run_dir)
 
 
-@app.command(name="import")
+@app.command(name="import", rich_help_panel=OWN)
 def import_dynamics(
     source: Annotated[Path, typer.Argument(help="The file or folder to import.", show_default=False)],
     run_dir: Annotated[
@@ -361,9 +377,10 @@ def import_dynamics(
     command.import_dynamics(
         source, configuration.load(config, overrides or (), values), format, examples, overwrite=overwrite
     )
+    _say_next("summarize", None, run_dir)
 
 
-@app.command()
+@app.command(rich_help_panel=SETUP)
 def init(
     path: Annotated[Path, typer.Argument(help="The YAML file to write.", show_default=True)] = Path("datamap.yaml"),
     example: Annotated[
@@ -380,7 +397,7 @@ def init(
     command.init(path, example=example, schema=schema, overwrite=overwrite)
 
 
-@app.command(name="signals")
+@app.command(name="signals", rich_help_panel=SETUP)
 def list_signals(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown document.")] = False,
 ) -> None:
@@ -391,9 +408,10 @@ def list_signals(
         typer.echo(terminal.signals_markdown(), nl=False)
     else:
         terminal.print_signals()
+        _say_next("plot", None, Path("DIR"), "--color-by", "SIGNAL")
 
 
-@app.command()
+@app.command(rich_help_panel=SETUP)
 def doctor() -> None:
     """Check what is installed and works, and say how to mend what does not."""
     from datamap_cli import terminal
@@ -401,6 +419,15 @@ def doctor() -> None:
 
     if not terminal.print_checks(examine()):
         raise typer.Exit(1)
+    _say_next("init", None, None, "--example")
+
+
+def _say_next(command: str, config: Path | None, run_dir: Path | None, *arguments: str) -> None:
+    """What usually comes next, with the configuration and the run directory that were given."""
+    if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
+        return  # of several processes one talks
+    given = [*(["-c", str(config)] if config else []), *(["--run-dir", str(run_dir)] if run_dir else [])]
+    typer.echo(f"next: {shlex.join(['datamap', command, *given, *arguments])}", err=True)
 
 
 def _refuse_both(overwrite: bool, resume: bool) -> None:

@@ -186,7 +186,7 @@ def test_two_seeds_are_compared_in_words_json_table_and_map(tmp_path: Path, run_
     make_run(tmp_path / "b", 2)
     code, out, err = run_cli("compare", tmp_path / "a", tmp_path / "b", "--no-png", "--arrows", "5")
     stem = tmp_path / "a" / "maps" / "compare-b"
-    assert (0, "") == (code, err)
+    assert (0, 1) == (code, len(err.splitlines()))
     assert "".join(f"comparison: {stem}{suffix}\n" for suffix in (".json", ".tsv", ".html")) in out
     assert "30 examples: how alike the signals rank them" in out
     account = json.loads(stem.with_suffix(".json").read_text())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from datamap_cli import terminal
+from tests import cli_docs
 from tests.support import REPOSITORY
 
 DOCUMENTS = [
@@ -20,6 +21,7 @@ DOCUMENTS = [
         "README.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "docs/cli.md",
         "docs/signals.md",
         "docs/acting.md",
         "docs/training.md",
@@ -37,6 +39,17 @@ def command_lines(document: Path) -> list[str]:
 def test_the_signals_document_is_the_registrys() -> None:
     shipped = (REPOSITORY / "docs" / "signals.md").read_text(encoding="utf-8")
     assert terminal.signals_markdown() == shipped, "make docs"
+
+
+def test_the_commands_document_is_the_commands() -> None:
+    shipped = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert cli_docs.markdown() == shipped, "make docs"
+    for name, command in cli_docs.commands().items():
+        assert command.help
+        assert f"### datamap {name}\n" in shipped
+        assert command.rich_help_panel is not None
+        for parameter in command.params:
+            assert parameter.help, f"datamap {name}: {parameter.name}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -423,3 +424,11 @@ def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:
     assert "avg_probs-label_var.color-aum.where-avg_probs-0.3-" in chosen
     assert chosen != run.map_page(PlotConfig(where="avg_probs > 0.3", color_by="aum")).name
     assert Path("a/v1.2.html") == directory.page_of(Path("a/v1.2")) == directory.page_of(Path("a/v1.2.png"))
+
+
+@pytest.mark.parametrize("model", ["tiny", "/srv/models/tiny", "models/tiny/"])
+def test_a_title_names_the_last_part_of_the_models_path(tmp_path: Path, model: str) -> None:
+    write_run(tmp_path, examples_frame(4, 2), random_probs(4, 2, 1))
+    run = Run.open(tmp_path)
+    run = Run(tmp_path, replace(run.info, origin=replace(run.info.origin, model=model)))
+    assert "train.tsv, tiny" == run.title

@@ -253,7 +253,7 @@ def test_the_rule_and_the_counts_are_kept_beside_the_file(tmp_path: Path, run_cl
     code, _, err = run_cli("select", "--run-dir", tmp_path / "run", "--top", "4", "--by", "aum", "--balance", "label", "--output", output)  # fmt: skip
     kept = json.loads((tmp_path / "out.csv.selection.json").read_text())
     run = Run.open(tmp_path / "run")
-    assert (0, "8 of 60 rows: the 4 rows with the highest aum within each label\n") == (code, err)
+    assert (0, "8 of 60 rows: the 4 rows with the highest aum within each label") == (code, err.splitlines()[0])
     assert {"selected": 8, "in the run": 60, "in the file": 60, "by label": {"a": 4, "b": 4}} == kept["rows"]
     assert ("aum", 4, "label", False) == tuple(kept["rule"][key] for key in ("by", "top", "balance", "drop"))
     assert {"file": str(path), "sha256": loaded.sha256, "sha256 in the run": loaded.sha256} == kept["data"]
@@ -352,3 +352,11 @@ def test_a_run_that_does_not_know_its_file_compares_the_texts(tmp_path: Path, ru
     code, _, err = run_cli(*arguments)
     assert (1, True) == (code, "1 of 2 selected examples have another text there than in the run (id 5)" in err)
     assert (0, True) == (run_cli(*arguments, "--force")[0], (tmp_path / "b.tsv").exists())
+
+
+@pytest.mark.parametrize(
+    ("taken", "amount", "rows"),
+    [(1, "0.5%", 300), (29, "0.29", 100), (1, "0.1%", 5), (5, "1.0", 5), (100, "100", 300), (1, "1", 300)],
+)
+def test_a_fraction_of_rows_is_its_floor_but_one_at_least(taken: int, amount: str, rows: int) -> None:
+    assert taken == selection.number(selection.amount("--top", amount), rows)

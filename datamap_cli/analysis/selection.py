@@ -69,6 +69,12 @@ def amount(option: str, text: str) -> int | float:
     return fraction
 
 
+def number(amount: int | float, rows: int) -> int:
+    """How many of the `rows` an amount is: of a fraction the floor, but one row at least."""
+    # 0.29 · 100 is 28.999…
+    return amount if isinstance(amount, int) else max(1, int(rows * amount + 1e-9))
+
+
 def columns(rule: Rule, schema: pl.Schema, region: pl.Expr) -> list[str]:
     """The columns of the summary that `select` needs. Raises DatamapError for what the rule names and is not there."""
     named = ["id", *(region.meta.root_names() if rule.region is not None else [])]
@@ -116,14 +122,12 @@ def _ends(summary: pl.DataFrame, rule: Rule, passes: pl.Series, value: pl.Series
     for quantity, descending in ((rule.top, True), (rule.bottom, False)):
         if quantity is None:
             continue
-        number = (
-            pl.lit(quantity)
-            if isinstance(quantity, int)
-            # 0.29 · 100 is 28.999…
-            else (pl.col("size") * quantity + 1e-9).floor().clip(lower_bound=1)
+        sizes = ranked["size"].unique().to_list()
+        numbers = pl.col("size").replace_strict(
+            sizes, [number(quantity, size) for size in sizes], return_dtype=pl.Int64
         )
         order = ranked.sort("value", "id", descending=[descending, False])
-        taken.append(order.filter(pl.int_range(pl.len()).over("group") < number)["row"])
+        taken.append(order.filter(pl.int_range(pl.len()).over("group") < numbers)["row"])
     return pl.int_range(summary.height, eager=True).is_in(pl.concat(taken).implode())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from datamap_cli.analysis import selection
 from datamap_cli.errors import DatamapError
 
 RESAMPLES = 1_000
@@ -32,7 +33,7 @@ def flip(
     `towards` (C,) gives for the old one. Raises DatamapError where there is nothing to flip or nothing left.
     """
     candidates = np.flatnonzero(among)
-    number = amount if isinstance(amount, int) else round(amount * len(candidates))
+    number = selection.number(amount, len(candidates))
     if n_classes < 2:
         raise DatamapError("a label can only be flipped where there are two classes or more")
     if not 0 < number < len(candidates):

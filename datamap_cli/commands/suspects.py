@@ -39,7 +39,7 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     summary = scan.select(needed).collect(engine="streaming")
     if summary["suggested_label"].null_count():
         terminal.note("the records have no probabilities of all classes: the last prediction is the suggested label")
-    number = amount if isinstance(amount, int) else max(1, int(summary.height * amount + 1e-9))
+    number = selection.number(amount, summary.height)
     hard = signals.region().eq(list(signals.REGIONS)[-1])
     ranked = suspects.rank(summary, score, end, number, hard=hard)
     estimate = _estimate(run, summary, held_out=held_out)

@@ -56,7 +56,7 @@ class Run:
     def title(self) -> str:
         """What the run is of, in a few words."""
         names = [Path(self.info.origin.data).name] if self.info.origin.data else [self.directory.name]
-        return ", ".join([*names, *([self.info.origin.model] if self.info.origin.model else [])])
+        return ", ".join([*names, *([Path(self.info.origin.model).name] if self.info.origin.model else [])])
 
     # ------------------------------------------------------------------------------- coming to be
 
