@@ -166,7 +166,7 @@ class PlotConfig(Section):
     text_budget_mb: Annotated[float, Field(ge=0)] = 60
     """Megabytes of the page that texts may take; beyond that texts are cut, points never."""
     spreadsheet_safe: bool = True
-    """Put an apostrophe before texts that a spreadsheet would take for a formula, in tables saved from the page."""
+    """Put an apostrophe before texts that a spreadsheet would take for a formula, in every table of examples."""
 
     @model_validator(mode="after")
     def _one_count(self) -> PlotConfig:

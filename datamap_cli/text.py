@@ -84,6 +84,15 @@ def cut(text: str, columns: int) -> str:
     return text if width(text) <= columns else chop_cells(text, columns - 1)[0] + "…"
 
 
+# --------------------------------------------------------------------------------------- spreadsheets
+
+# One rule for all tables: Polars and, in the page, JavaScript read these expressions alike
+FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+"""How a text begins that a spreadsheet takes for a formula."""
+NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
+"""Texts that begin so, and are none."""
+
+
 # --------------------------------------------------------------------------------------------- errors
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from datamap_cli.analysis import comparison
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.arrows import arrows
+from datamap_cli.plot.curves import Curve, precision_recall
 from datamap_cli.plot.plain import plain_page
 from tests.support import examples_frame, random_probs, write_run
 
@@ -166,6 +168,15 @@ def test_foreign_texts_are_shown_as_they_stand() -> None:
     assert "{x}</script>" not in page
 
 
+def test_pictures_that_stand_by_themselves_have_one_frame() -> None:
+    curve = Curve("x", 0.5, np.array([1]), np.array([1.0]), np.array([0.5]))
+    settings = PlotConfig(width=800)
+    other = precision_recall([curve], settings, default="x", share=0.5, title="A", subtitle="B").layout
+    own = arrows(MOVES, settings, title="A", subtitle="B", regions=REGIONS, number=1).layout
+    assert "A<br><sub>B</sub>" == own.title.text == other.title.text
+    assert (own.template, own.margin) == (other.template, other.margin)
+
+
 def test_of_many_examples_at_most_so_many_are_drawn() -> None:
     many = pl.concat([MOVES] * 40)
     figure = arrows(many, PlotConfig(max_points=50), title="", subtitle="", regions=REGIONS, number=1)
@@ -179,6 +190,19 @@ def make_run(directory: Path, seed: int, *, count: int = 30, n_classes: int = 3)
     run = write_run(directory, examples_frame(count, n_classes), random_probs(count, n_classes, 4, seed))
     with run.scratch() as scratch:
         signals.write_summary(run.write_summary, run.evaluations(), scratch)
+
+
+def test_no_id_in_the_table_starts_a_formula(tmp_path: Path, run_cli: Cli) -> None:
+    examples = examples_frame(3, 3).with_columns(id=pl.Series(["=1+1", "b", "-4"]))
+    for seed in (1, 2):
+        run = write_run(tmp_path / str(seed), examples, random_probs(3, 3, 4, seed))
+        with run.scratch() as scratch:
+            signals.write_summary(run.write_summary, run.evaluations(), scratch)
+    for safe, expected in (("true", "'=1+1"), ("false", "=1+1")):
+        setting = f"plot.spreadsheet_safe={safe}"
+        assert 0 == run_cli("compare", tmp_path / "1", tmp_path / "2", "--no-png", "--set", setting)[0]
+        table = pl.read_csv(tmp_path / "1/maps/compare-2.tsv", separator="\t")
+        assert {expected, "b", "-4"} == set(table["id"])
 
 
 def test_two_seeds_are_compared_in_words_json_table_and_map(tmp_path: Path, run_cli: Cli) -> None:

@@ -74,13 +74,11 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
     )
     terminal.print_comparison(correlations, crossing, both.height)
     typer.echo()
-    runs[0].enter(html.with_suffix(".json"), html.with_suffix(".tsv"))
-    for suffix, content in (
-        (".json", json.dumps(account, ensure_ascii=False, indent=1) + "\n"),
-        (".tsv", table.write_csv(separator="\t", float_precision=6)),
-    ):
-        path = html.with_suffix(suffix)
-        files.write_bytes(path, content.encode())
+    paths = [html.with_suffix(suffix) for suffix in (".json", ".tsv")]
+    runs[0].enter(*paths)
+    files.write_text(paths[0], json.dumps(account, ensure_ascii=False, indent=1) + "\n")
+    files.write_table(paths[1], table, spreadsheet_safe=config.plot.spreadsheet_safe)
+    for path in paths:
         typer.echo(f"comparison: {path}")
     pictures.write(figure, plain_page(figure, title), html, config.plot, "comparison", runs[0])
 

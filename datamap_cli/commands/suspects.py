@@ -44,7 +44,6 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     ranked = suspects.rank(summary, score, end, number, hard=hard)
     estimate = _estimate(run, summary, held_out=held_out)
     table = _named(ranked, run)
-    content = _safe(table) if config.plot.spreadsheet_safe else table
     account = {
         "score": score,
         "suspicious end": end,
@@ -61,7 +60,7 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     }
     paths = [run.directory / "suspects.tsv", run.directory / "suspects.json"]
     run.enter(*paths)
-    files.write_bytes(paths[0], content.write_csv(separator="\t", float_precision=6).encode())
+    files.write_table(paths[0], table, spreadsheet_safe=config.plot.spreadsheet_safe)
     files.write_bytes(paths[1], (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.print_suspects(table, score, end)
     if estimate is not None:
@@ -98,8 +97,3 @@ def _named(ranked: pl.DataFrame, run: Run) -> pl.DataFrame:
         return ranked
     given = [column for column in ("text_a", "text_b") if texts[column].null_count() < texts.height]
     return ranked.select("rank", "id", *(texts[column] for column in given), pl.exclude("rank", "id"))
-
-
-def _safe(table: pl.DataFrame) -> pl.DataFrame:
-    """With an apostrophe before what a spreadsheet would take for a formula."""
-    return table.with_columns(pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'$1"))

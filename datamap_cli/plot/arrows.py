@@ -9,6 +9,7 @@ import polars as pl
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.plot import look
+from datamap_cli.plot.canvas import canvas
 from datamap_cli.plot.hover import cut, escape
 
 _ROOM = 0.04
@@ -27,7 +28,13 @@ def arrows(
     point into. `subtitle` is the line below the title.
     """
     unit = look.unit(settings.width, settings.height)
-    figure = go.Figure()
+    figure = canvas(
+        settings,
+        title=title,
+        subtitle=subtitle,
+        x={"title": cut(settings.attr2), "range": _range(moves["x"], moves["x@b"])},
+        y={"title": cut(settings.attr1), "range": _range(moves["y"], moves["y@b"])},
+    )
     every = -(-moves.height // settings.max_points)
     crowd = moves.gather_every(every)
     scatter = go.Scatter if crowd.height <= _SVG_POINTS else go.Scattergl
@@ -56,13 +63,7 @@ def arrows(
             )
         )
     figure.update_layout(
-        template=look.template(unit),
-        title={"text": f"{escape(title)}<br><sub>{escape(subtitle)}</sub>"},
-        margin={"l": 76 * unit, "r": 24 * unit, "t": 96 * unit, "b": 62 * unit},
-        xaxis={"title": {"text": escape(cut(settings.attr2))}, "range": _range(moves["x"], moves["x@b"])},
-        yaxis={"title": {"text": escape(cut(settings.attr1))}, "range": _range(moves["y"], moves["y@b"])},
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
-        hovermode="closest",
         annotations=[_arrow(row, unit) for row in farthest.iter_rows(named=True)],
     )
     return figure

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from datamap_cli.config import PlotConfig
 from datamap_cli.plot import look
+from datamap_cli.plot.canvas import canvas
 from datamap_cli.plot.hover import escape
 
 NAMED = 5
@@ -48,7 +49,13 @@ def precision_recall(
     counts = next(curve for curve in ranked if default in curve.name.split(_AND))
     named = [curve for curve in ranked if curve is not counts][:NAMED]
     rest = [curve for curve in ranked if curve is not counts and curve not in named]
-    figure = go.Figure()
+    figure = canvas(
+        settings,
+        title=title,
+        subtitle=subtitle,
+        x={"title": "recall: of the flipped labels, the share found", "range": [0, 1.005]},
+        y={"title": "precision: of the labels listed, the share flipped", "range": [0, 1.02]},
+    )
     for curve in rest:
         figure.add_trace(
             _line(
@@ -80,11 +87,6 @@ def precision_recall(
         )
     )
     figure.update_layout(
-        template=look.template(unit),
-        title={"text": f"{escape(title)}<br><sub>{escape(subtitle)}</sub>"},
-        margin={"l": 76 * unit, "r": 24 * unit, "t": 96 * unit, "b": 62 * unit},
-        xaxis={"title": {"text": "recall: of the flipped labels, the share found"}, "range": [0, 1.005]},
-        yaxis={"title": {"text": "precision: of the labels listed, the share flipped"}, "range": [0, 1.02]},
         legend={
             "title": {"text": "average precision"},
             "x": 1,
@@ -94,7 +96,6 @@ def precision_recall(
             "bgcolor": "rgba(255,255,255,0.85)",
             "traceorder": "normal",
         },
-        hovermode="closest",
     )
     return figure
 

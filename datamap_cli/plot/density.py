@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from collections.abc import Sequence
+from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -118,17 +118,9 @@ def rgb(color: str) -> tuple[int, int, int]:
 
 
 def _data_uri(pixels: npt.NDArray[np.uint8], palette: Sequence[tuple[int, int, int, int]]) -> str:
-    """A PNG with a palette (ISO/IEC 15948): indices (height, width), a byte a pixel."""
-    height, width = pixels.shape
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels], axis=1)  # 0: each line as it stands
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", b"".join(bytes(entry[:3]) for entry in palette)),
-        (b"tRNS", bytes(entry[3] for entry in palette)),
-        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    """A PNG with a palette: indices (height, width), a byte a pixel."""
+    image = Image.fromarray(pixels)
+    image.putpalette(b"".join(map(bytes, palette)), "RGBA")
+    png = BytesIO()
+    image.save(png, "PNG", compress_level=9)
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"

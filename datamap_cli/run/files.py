@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from datamap_cli.errors import DatamapError
-from datamap_cli.text import reason
+from datamap_cli.text import FORMULA, NUMBER, reason
 
 
 def sha256(path: Path) -> str | None:
@@ -36,6 +36,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
+
+
+def write_table(path: Path, table: pl.DataFrame, *, spreadsheet_safe: bool) -> None:
+    """Writes a TSV; with `spreadsheet_safe`, an apostrophe stands before what a spreadsheet takes for a formula."""
+    if spreadsheet_safe:
+        for name in table.select(pl.col(pl.String)).columns:
+            formula = pl.col(name).str.contains(FORMULA) & ~pl.col(name).str.contains(NUMBER)
+            table = table.with_columns(pl.when(formula).then("'" + pl.col(name)).otherwise(name).alias(name))
+    write_text(path, table.write_csv(separator="\t", float_precision=6))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -22,6 +22,7 @@ from datamap_cli.plot import look
 from datamap_cli.plot.figure import DataMap
 from datamap_cli.plot.hover import cut, escape, visible
 from datamap_cli.plot.page.payload import Trajectories, carried_evaluations, pack
+from datamap_cli.text import FORMULA, NUMBER
 
 __all__ = ["Trajectories", "carried_evaluations", "page"]
 
@@ -68,7 +69,7 @@ def page(
         "classes": list(classes),
         "class_titles": [escape(cut(name)) for name in classes],
         "courses_omitted": trajectories is None and evaluations is not None and evaluations > 1,
-        "spreadsheet_safe": settings.spreadsheet_safe,
+        "formulas": {"begin": FORMULA, "number": NUMBER} if settings.spreadsheet_safe else None,
         "frame": {"width": settings.width, "height": settings.height},
         "look": _look(),
     }

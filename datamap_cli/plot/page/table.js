@@ -1,8 +1,8 @@
 // The chosen examples as files: ids, a line each, or a table of everything that is carried.
 //
 // A cell that holds a tab, a line end or a quote stands in quotes, its own quotes doubled, as every reader of CSV with
-// tabs takes it back (Python's csv, pandas, Polars, spreadsheets); no byte of a text is changed. With `spreadsheet_safe`
-// a text that a spreadsheet would take for a formula has an apostrophe before it.
+// tabs takes it back (Python's csv, pandas, Polars, spreadsheets); no byte of a text is changed. What a spreadsheet would
+// take for a formula has an apostrophe before it, where `formulas` says how such texts begin.
 
 import { example } from "./data.js";
 
@@ -12,9 +12,10 @@ function quoted(text) {
   return /["\t\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function cell(text, safe) {
-  const formula = /^[=+\-@\t\r\n＝＋－＠]/.test(text) && !/^[+-]?\d+(\.\d+)?$/.test(text);
-  return quoted(safe && formula ? `'${text}` : text);
+/** A text as it stands between tabs. */
+export function cell(text, formulas) {
+  const formula = formulas && new RegExp(formulas.begin).test(text) && !new RegExp(formulas.number).test(text);
+  return quoted(formula ? `'${text}` : text);
 }
 
 /** The ids of these positions, one a line. */
@@ -26,13 +27,13 @@ export async function idLines(map, positions) {
 export async function tableLines(map, positions) {
   const { about } = map;
   const signals = [...map.signals.values()].sort((a, b) => rank(a) - rank(b));
-  const row = (cells) => cells.map((text) => cell(text, about.spreadsheet_safe)).join("\t");
+  const row = (cells) => cells.map((text) => cell(text, about.formulas)).join("\t");
   const values = (position) =>
     signals.map(({ values: all, write, classes }) => {
       const value = all[position];
       if (Number.isNaN(value)) return "";
       // a number is no formula, whatever its sign
-      return classes ? cell(about.classes[value] ?? String(value), about.spreadsheet_safe) : write(value);
+      return classes ? cell(about.classes[value] ?? String(value), about.formulas) : write(value);
     });
   const head = row(["id", ...about.texts.names, ...signals.map((signal) => signal.name)]);
   const body = await lines(positions, async (position) => {
