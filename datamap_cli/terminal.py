@@ -163,10 +163,11 @@ def print_summary(summary: pl.LazyFrame, examples: pl.LazyFrame, classes: Sequen
         table.add_row(name, bounds, f"{count:,}", f"{count / total:.1%}")
     console.print(table)
 
+    kind = summary.collect_schema()["id"]
     lowest = (
         summary.select("id", "label", "pred_label", "suggested_label", "avg_probs")
         .bottom_k(_LOWEST, by=["avg_probs", "id"])
-        .join(examples.drop("label", "s_label"), on="id", how="left")
+        .join(examples.select(pl.col("id").cast(kind, strict=False), "text_a", "text_b"), on="id", how="left")
         .sort("avg_probs", "id")
         .collect(engine="streaming")
     )
@@ -189,12 +190,17 @@ def print_summary(summary: pl.LazyFrame, examples: pl.LazyFrame, classes: Sequen
         table.add_row(
             Text(plain(str(row["id"]))),
             f"{row['avg_probs']:.4f}",
-            Text(plain(classes[row["label"]])),
-            Text(plain(classes[row[other]])),
+            Text(plain(_class(classes, row["label"]))),
+            Text(plain(_class(classes, row[other]))),
             Text(plain(" | ".join(text[:200] for text in texts))),
         )
     console.print()
     console.print(table)
+
+
+def _class(classes: Sequence[str], index: int | None) -> str:
+    """The name of a class, or its index where records have classes that the run does not name."""
+    return classes[index] if index is not None and 0 <= index < len(classes) else str(index)
 
 
 # -------------------------------------------------------------------------------------------- suspects

@@ -119,5 +119,5 @@ def of_arrays(content: bytes, rng: random.Random) -> bytes:
         case _:
             arrays[rng.choice(["ids", "steps", "classes", "s_label", "more"])] = arrays[name].reshape(-1)
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, **arrays)
     return buffer.getvalue()

@@ -102,7 +102,7 @@ def data_set(name: str, write: Callable[[Path], object], mutate: Mutate = mutati
 
 
 def run_of(format: str) -> Callable[[Path], object]:
-    return lambda path: write_run(Path("run"), EXAMPLES, PROBS, format=format, overwrite=True)
+    return lambda _: write_run(Path("run"), EXAMPLES, PROBS, format=format, overwrite=True)
 
 
 YAML = """\
@@ -180,5 +180,5 @@ def test_a_damaged_data_set_is_loaded_or_refused(name: str, tmp_path: Path) -> N
         for settings in (DataConfig(train=path), DataConfig(train=path, id="id", on_bad_rows="skip")):
             try:
                 assert 2 <= dataset.load(settings).examples.height, number
-            except DatamapError as error:
+            except DatamapError as error:  # noqa: PERF203
                 assert 1 == len(str(error).splitlines()), number

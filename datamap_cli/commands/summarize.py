@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import polars as pl
 import typer
 
 from datamap_cli import signals, terminal
 from datamap_cli.config import Config
+from datamap_cli.errors import DatamapError
 from datamap_cli.run import Run
+from datamap_cli.text import counted
 
 
 def summarize(config: Config, *, show: bool = True) -> None:
@@ -26,9 +30,11 @@ def summarize(config: Config, *, show: bool = True) -> None:
 
             client = stack.enter_context(cluster.client(config.summarize.scheduler))
             options = {"blockwise": cluster.Workers(client), "block": cluster.BLOCK}
+        evaluations = run.evaluations(scratch)
+        _refuse_unnamed(run, evaluations)
         paths = signals.write_summary(
             run.write_summary,
-            run.evaluations(scratch),
+            evaluations,
             scratch,
             el2n_evaluations=config.summarize.el2n_evaluations,
             incomplete=config.summarize.incomplete,
@@ -40,3 +46,14 @@ def summarize(config: Config, *, show: bool = True) -> None:
     typer.echo()
     for path in paths:
         typer.echo(f"summary: {path}")
+
+
+def _refuse_unnamed(run: Run, evaluations: Mapping[str, pl.LazyFrame]) -> None:
+    """Raises DatamapError where the records have other classes than run.json names: before anything is written."""
+    signals.schemas(evaluations)
+    number = signals.n_classes(evaluations)
+    if number is not None and number != len(run.info.classes):
+        raise DatamapError(
+            f"{run.directory / 'run.json'}: {counted(len(run.info.classes), 'class name')}, but the records in "
+            f"{next(iter(evaluations))} have {number} probs; expected a name for each"
+        )

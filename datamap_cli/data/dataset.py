@@ -16,7 +16,7 @@ import polars as pl
 from datamap_cli.config import DataConfig
 from datamap_cli.data.tables import INTEGER, S_LABEL_ALIAS, Fault, Table, content_of, read
 from datamap_cli.errors import DatamapError
-from datamap_cli.text import counted
+from datamap_cli.text import counted, listed
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,7 @@ def _is_blank(column: str) -> pl.Expr:
 def _refuse_doubled(path: Path, ids: pl.Series) -> None:
     doubled = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if len(doubled):
-        shown = ", ".join(str(value) for value in doubled.head(3)) + (", …" if len(doubled) > 3 else "")
-        raise DatamapError(f"{path}: {counted(len(doubled), 'id')} more than once: {shown}")
+        raise DatamapError(f"{path}: {counted(len(doubled), 'id')} more than once: {listed(doubled)}")
 
 
 def _classes(label: pl.Series) -> tuple[pl.Series, list[str]]:

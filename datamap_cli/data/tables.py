@@ -248,7 +248,7 @@ def _read_parquet(path: Path, content: bytes, data: DataConfig) -> Table:
     columns = {}
     for name in wanted:
         column = frame[name]
-        if column.dtype.is_nested() or column.dtype == pl.Binary or column.dtype == pl.Object:
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
             raise DatamapError(f"{path}: column {name}: {column.dtype} where texts or numbers are expected")
         columns[name] = as_texts(column)
     return Table(columns, pl.Series(range(frame.height), dtype=pl.Int64), None, [])
@@ -256,8 +256,12 @@ def _read_parquet(path: Path, content: bytes, data: DataConfig) -> Table:
 
 def as_texts(column: pl.Series) -> pl.Series:
     """The values of a column of Parquet as the texts they would be in a TSV."""
-    if column.dtype.is_float() and (column.drop_nulls() == column.drop_nulls().floor()).all():
-        column = column.cast(pl.Int64)  # integers that pandas made floats, for want of another null
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+        known = column.drop_nulls()
+        # beyond 2**53 a float no longer tells which integer it was
+        if ((known == known.floor()) & (known.abs() <= 2.0**53)).all():
+            column = column.cast(pl.Int64)  # integers that pandas made floats, for want of another null
     return column.cast(pl.String)
 
 

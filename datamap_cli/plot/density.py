@@ -30,9 +30,10 @@ def cells(x: Floats, y: Floats, ranges: tuple[Range, Range], grid: tuple[int, in
     """Index of the grid's cell that each point lies in, row by row from the lower left, (N,)."""
     place = np.zeros(len(x), np.int32)
     for values, (low, high), number, stride in zip((x, y), ranges, grid, (1, grid[0]), strict=True):
-        index = ((values - low) * (number / (high - low))).astype(np.int32)
+        with np.errstate(over="ignore"):  # a value beyond all others by far lies in the last cell
+            index = (values - low) * (number / (high - low))
         np.clip(index, 0, number - 1, out=index)
-        place += index * np.int32(stride)
+        place += index.astype(np.int32) * np.int32(stride)
     return place
 
 

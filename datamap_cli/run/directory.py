@@ -256,12 +256,20 @@ class Run:
 
     def scan_examples(self) -> pl.LazyFrame:
         """Lazily: id, text_a, text_b, label (class index), s_label: a row per training example."""
-        return _scan_parquet(self.directory / parts.EXAMPLES, "`datamap train` writes it")
+        path = self.directory / parts.EXAMPLES
+        examples = _scan_parquet(path, "`datamap train` writes it")
+        schema = examples.collect_schema()
+        types = {"text_a": pl.String, "text_b": pl.String, "label": pl.Int64, "s_label": pl.Int64}
+        wrong = [name for name, dtype in types.items() if schema.get(name) != dtype]
+        if wrong or schema.get("id") not in (pl.Int64, pl.String):
+            raise DatamapError(f"{path}: damaged ({(wrong or ['id'])[0]} is not as `datamap train` writes it)")
+        return examples
 
     def texts(self, ids: pl.Series) -> pl.DataFrame | None:
         """text_a and text_b of the examples with these ids, in their order; None where the run has no texts."""
         wanted = pl.LazyFrame({"id": ids})
-        examples = self.scan_examples().select("id", "text_a", "text_b")
+        # of another type only where a file was damaged: none is found then
+        examples = self.scan_examples().select(pl.col("id").cast(ids.dtype, strict=False), "text_a", "text_b")
         texts = wanted.join(examples, on="id", how="left", maintain_order="left").drop("id").collect()
         if texts["text_a"].is_null().all():
             return None
@@ -334,7 +342,7 @@ def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:
         frame = pl.scan_parquet(path)
         frame.collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{path}: damaged ({first_line(error)}); {remedy}") from None
+        raise DatamapError(f"{path}: damaged ({first_line(error)}); {remedy}") from error
     return frame
 
 

@@ -152,7 +152,9 @@ class SignalRecorder:
             raise DatamapError(f"{self.run.directory}: no evaluation to finish: nothing was recorded")
         _refuse(~evaluation.seen, self.examples["id"], f"step {evaluation.step}: the evaluation lacks")
         records = signals.frame(self.examples, evaluation.fields).with_columns(
-            pl.Series(name, values) for name, values in evaluation.extra.items()
+            # texts and null beside true and false are Python's own objects, of which Polars makes no column by itself
+            pl.Series(name, values.tolist() if values.dtype == object else values, strict=False)
+            for name, values in evaluation.extra.items()
         )
         accuracy = float(records["correct"].mean())  # type: ignore[arg-type]
         self.run.write_evaluation(

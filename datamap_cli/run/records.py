@@ -46,7 +46,7 @@ def scan_records(path: Path) -> pl.LazyFrame:
                 path, schema_overrides={name: dtype for name, dtype in _FIELD_TYPES.items() if name in fields}
             )
     except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{path}: cannot be read as signal records: {first_line(error)}") from None
+        raise DatamapError(f"{path}: cannot be read as signal records: {first_line(error)}") from error
     if "noisy_label" in fields and "s_label" not in fields:
         records = records.rename({"noisy_label": "s_label"})
     return records

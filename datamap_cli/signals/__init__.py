@@ -4,6 +4,7 @@ A new signal is one entry in `registry.SIGNALS`; the summary, the axes, `datamap
 all read it.
 """
 
+from datamap_cli.signals.alignment import n_classes, schemas
 from datamap_cli.signals.record import FIELDS, Kept, fields, frame, loss, probabilities, records
 from datamap_cli.signals.registry import (
     REGIONS,
@@ -30,9 +31,11 @@ __all__ = [
     "frame",
     "is_class",
     "loss",
+    "n_classes",
     "probabilities",
     "records",
     "region",
+    "schemas",
     "summarize",
     "summarize_block",
     "trajectories",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +23,12 @@ def schemas(evaluations: Mapping[str, pl.LazyFrame]) -> list[pl.Schema]:
         try:
             schema = evaluation.collect_schema()
         except pl.exceptions.PolarsError as error:
-            raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from None
+            raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from error
         needed = required(all_probs=has_all_probs(schema))
         missing = [column for column in needed if column not in schema]
         if missing:
             raise DatamapError(f"{name}: no field {', '.join(missing)}; every record needs {', '.join(needed)}")
+        _refuse_types(name, schema, needed)
         found.append(schema)
         if schema["id"] != found[0]["id"]:
             raise DatamapError(f"{name}: ids of type {schema['id']}, but {found[0]['id']} in the first evaluation")
@@ -40,6 +41,26 @@ def schemas(evaluations: Mapping[str, pl.LazyFrame]) -> list[pl.Schema]:
     return found
 
 
+def _refuse_types(name: str, schema: pl.Schema, needed: Sequence[str]) -> None:
+    """Raises DatamapError for a field whose type nothing can be computed from."""
+    for field in (*needed, *(["s_label"] if "s_label" in schema else [])):
+        dtype = schema[field]
+        match field:
+            case "id":
+                fits, expected = dtype.is_integer() or dtype == pl.String, "whole numbers or texts"
+            case "correct":
+                fits, expected = dtype == pl.Boolean, "true and false"
+            case "probs":
+                inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else pl.Null()
+                fits, expected = inner.is_numeric(), "lists of numbers"
+            case "label_probs" | "runner_up_probs":
+                fits, expected = dtype.is_numeric(), "numbers"
+            case _:
+                fits, expected = dtype.is_integer() or (field == "s_label" and dtype == pl.Null), "whole numbers"
+        if not fits:
+            raise DatamapError(f"{name}: {field} of type {dtype}, expected {expected}")
+
+
 def n_classes(evaluations: Mapping[str, pl.LazyFrame]) -> int | None:
     """C, from the first record there is; None where records have the label's probability and the runner-up's only."""
     if not has_all_probs(next(iter(evaluations.values())).collect_schema()):
@@ -48,7 +69,7 @@ def n_classes(evaluations: Mapping[str, pl.LazyFrame]) -> int | None:
         try:
             head = evaluation.select("probs").drop_nulls().head(1).collect()
         except pl.exceptions.PolarsError as error:
-            raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from None
+            raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from error
         if not head.is_empty():
             width = len(head["probs"][0])
             if width < 2:
@@ -136,7 +157,7 @@ def _examined(name: str, evaluation: pl.LazyFrame, classes: int | None) -> pl.Da
             "id", "label", *(fault.fill_null(False).alias(what) for what, fault in faults.items())
         ).collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from None
+        raise DatamapError(f"{name}: cannot be read as signal records: {first_line(error)}") from error
     for what in faults:
         faulty = frame.filter(what)["id"]
         if len(faulty):

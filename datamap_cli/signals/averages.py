@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from datamap_cli.errors import DatamapError
 from datamap_cli.signals import alignment
 
 
@@ -23,7 +24,7 @@ def mean_probs(evaluations: Mapping[str, pl.LazyFrame], ids: pl.Series) -> npt.N
         return None
     total = np.zeros((len(ids), n_classes))
     times = np.zeros(len(ids), dtype=np.int64)
-    for evaluation in evaluations.values():
+    for name, evaluation in evaluations.items():
         records = evaluation.select("id", "probs").collect(engine="streaming")
         if not records["id"].equals(ids):
             records = pl.DataFrame({"id": ids}).join(records, on="id", how="left", maintain_order="left")
@@ -31,6 +32,10 @@ def mean_probs(evaluations: Mapping[str, pl.LazyFrame], ids: pl.Series) -> npt.N
         probs = records["probs"].filter(there)
         flat = probs.explode() if isinstance(probs.dtype, pl.List) else probs.arr.explode()
         rows = there.to_numpy()
+        if len(records) != len(ids) or len(flat) != n_classes * rows.sum():
+            raise DatamapError(
+                f"{name}: expected one record of each example, with {n_classes} probs; summarize it anew"
+            )
         total[rows] += flat.to_numpy().reshape(-1, n_classes)
         times += rows
     mean: npt.NDArray[np.float64] = total / times[:, None]

@@ -15,6 +15,7 @@ from datamap_cli.signals import alignment
 from datamap_cli.signals.record import FIELDS, required
 from datamap_cli.signals.registry import SIGNALS, Signal
 from datamap_cli.signals.side_by_side import SideBySide, side_by_side
+from datamap_cli.text import first_line
 
 T = TypeVar("T")
 
@@ -61,9 +62,15 @@ def write_summary(
     """
     try:
         return sink(_summary(evaluations, scratch, Options(el2n_evaluations), blockwise, block))
-    except (NotWholeError, pl.exceptions.PolarsError):
-        aligned = alignment.align(evaluations, scratch, incomplete)
-    return sink(_summary(aligned, scratch, Options(el2n_evaluations, incomplete == "keep"), blockwise, block))
+    except (NotWholeError, pl.exceptions.PolarsError) as first:
+        try:
+            aligned = alignment.align(evaluations, scratch, incomplete)
+            return sink(_summary(aligned, scratch, Options(el2n_evaluations, incomplete == "keep"), blockwise, block))
+        except DatamapError as error:
+            # what failed at first is why the records were put in order at all
+            raise error from (error.__cause__ or first)
+        except pl.exceptions.PolarsError as error:
+            raise DatamapError(f"{next(iter(evaluations))}: cannot be summarized: {first_line(error)}") from error
 
 
 def _summary(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from datamap_cli.errors import DatamapError
 from datamap_cli.signals.record import has_all_probs
 
 
@@ -17,7 +18,7 @@ def trajectories(
     """Probability of the label and of the runner-up, the most probable other class: two arrays (N, T), rows as `ids`.
 
     NaN where an evaluation has no record of an example. In memory is one evaluation at a time, of it the records of
-    these ids alone.
+    these ids alone. Raises DatamapError for an evaluation in which an id stands more than once.
     """
     wanted = ids.alias("id").to_frame().lazy()
     courses = [
@@ -27,6 +28,9 @@ def trajectories(
         .to_numpy()
         for evaluation in evaluations
     ]
+    other = next((t for t, course in enumerate(courses) if len(course) != len(ids)), None)
+    if other is not None:
+        raise DatamapError(f"evaluation {other + 1}: ids that stand more than once")
     # (T, N, 2) → (N, T) of each
     table = np.stack(courses)
     return table[:, :, 0].T, table[:, :, 1].T
