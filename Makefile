@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHONS := 3.10 3.11 3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint bench bench-train bench-plot bench-truth docs constraints clean
+.PHONY: help setup browser demo test fuzz lint bench bench-train bench-plot bench-truth docs constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ demo: setup ## Train, summarize and plot the bundled example data
 
 test: setup ## Run all tests, those of a file in one of two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+N ?= 200
+fuzz: setup ## Damage every kind of input N times (N=200); no traceback may come
+	DATAMAP_FUZZ=$(N) $(BIN)/python -m pytest -n 2 tests/test_mutations.py
 
 lint: setup ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -128,3 +128,37 @@ def test_import_mistakes_are_a_line(tmp_path: Path, run_cli: Cli) -> None:
 def test_the_help_names_every_format(run_cli: Cli) -> None:
     code, out, _ = run_cli("import", "--help")
     assert (0, []) == (code, [name for name in dynamics.FORMATS if name not in out])
+
+
+def test_a_summary_in_which_nothing_was_ever_right_is_drawn(tmp_path: Path, run_cli: Cli) -> None:
+    table = "guid,correctness,confidence,variability\n1,0,0.2,0.1\n2,0,0.3,0.2\n"
+    (tmp_path / "s.csv").write_text(table)
+    code, _, err = run_cli(
+        "plot", "--summary", tmp_path / "s.csv", "--attr1", "confidence", "--attr2", "variability", "--no-png"
+    )
+    assert (0, "") == (code, err)
+    assert "2 (100.0%)" in (tmp_path / "s.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", ["87.5", "-0.1", "inf", "often"])
+def test_a_correct_ratio_that_is_no_share_is_a_line(tmp_path: Path, run_cli: Cli, value: str) -> None:
+    (tmp_path / "s.csv").write_text(f"id,avg_probs,label_var,correct_ratio\n1,0.5,0.1,{value}\n2,0.5,0.1,0.5\n")
+    code, out, err = run_cli("plot", "--summary", tmp_path / "s.csv", "--no-png")
+    assert (1, "", 1) == (code, out, len(err.splitlines()))
+    assert f"s.csv: correct_ratio {value}: expected a number from 0 to 1" in err
+
+
+def test_a_field_that_changes_its_type_is_imported_as_text_or_left_null(tmp_path: Path, run_cli: Cli) -> None:
+    record = "{'id': %d, 'label': 0, 'probs': [0.6, 0.4], 'flag': %s, 'own': %s}\n"
+    lines = [
+        record % (0, "True", "1"),
+        record % (1, "None", "'x'"),
+        record % (0, "None", "2"),
+        record % (1, "True", "[1]"),
+    ]
+    (tmp_path / "x.json").write_text("".join(lines))
+    run = tmp_path / "run"
+    assert 0 == run_cli("import", tmp_path / "x.json", "--run-dir", run, "--set", "signals.format=jsonl")[0]
+    (first, second) = (pl.read_ndjson(path) for path in sorted((run / "signals").iterdir()))
+    assert ([True, None], ["1", "x"]) == (first["flag"].to_list(), first["own"].to_list())
+    assert ([None, True], ["2", "[1]"]) == (second["flag"].to_list(), second["own"].to_list())

@@ -22,7 +22,7 @@ Cli = Callable[..., tuple[int, str, str]]
 Mutate = Callable[[bytes, random.Random], bytes]
 
 # mutated inputs of each kind
-NUMBER = int(os.environ.get("DATAMAP_FUZZ", "12"))
+NUMBER = int(os.environ.get("DATAMAP_FUZZ", "5"))
 
 EXAMPLES, PROBS = examples_frame(8, 3, s_label=True), random_probs(8, 3, 2)
 LONG = pl.concat(
@@ -175,7 +175,7 @@ def test_a_damaged_data_set_is_loaded_or_refused(name: str, tmp_path: Path) -> N
     path = tmp_path / name
     kind.write(path)
     content = path.read_bytes()
-    for number in range(4 * NUMBER):
+    for number in range(10 * NUMBER):
         path.write_bytes(kind.mutate(content, random.Random(f"load {name} {number}")))
         for settings in (DataConfig(train=path), DataConfig(train=path, id="id", on_bad_rows="skip")):
             try:

@@ -432,3 +432,15 @@ def test_a_title_names_the_last_part_of_the_models_path(tmp_path: Path, model: s
     run = Run.open(tmp_path)
     run = Run(tmp_path, replace(run.info, origin=replace(run.info.origin, model=model)))
     assert "train.tsv, tiny" == run.title
+
+
+def test_fewer_class_names_than_the_records_have_are_refused_before_anything_is_written(
+    tmp_path: Path, run_cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    write_run(tmp_path, examples_frame(6, 3), random_probs(6, 3, 2))
+    info = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**info, "classes": ["0", "1"]}))
+    code, out, err = run_cli("summarize", "--run-dir", tmp_path)
+    assert (1, "") == (code, out)
+    assert "run.json: 2 class names, but the records in" in err
+    assert not (tmp_path / "summary.tsv").exists()

@@ -19,6 +19,7 @@ from datamap_cli.errors import DatamapError
 from datamap_cli.signals import alignment
 from datamap_cli.signals.alignment import Incomplete
 from datamap_cli.signals.side_by_side import TINY
+from datamap_cli.signals.summary import NotWholeError
 from tests.support import evaluation_frames, examples_frame, random_probs, summarize
 
 
@@ -467,3 +468,27 @@ def test_regions_are_bounded_by_avg_probs() -> None:
     frame = pl.DataFrame({"avg_probs": [0.0, 0.25, 0.2501, 0.7499, 0.75, 1.0]})
     regions = frame.select(signals.region()).to_series().to_list()
     assert ["hard-to-learn"] * 2 + ["ambiguous"] * 2 + ["easy-to-learn"] * 2 == regions
+
+
+def test_what_polars_said_of_records_is_the_cause_of_what_the_user_reads() -> None:
+    examples = examples_frame(4, 2)
+    evaluations = evaluation_frames(examples, random_probs(4, 2, 2))
+    name = list(evaluations)[1]
+    evaluations[name] = evaluations[name].with_columns(pl.col("label").map_batches(_fail, return_dtype=pl.Int64))
+    with pytest.raises(DatamapError, match=f"{name}: cannot be read as signal records: a bad block") as error:
+        summarize(evaluations)
+    assert isinstance(error.value.__cause__, pl.exceptions.PolarsError)
+
+
+def test_why_records_were_put_in_order_is_the_cause_where_that_fails() -> None:
+    examples = examples_frame(4, 2)
+    evaluations = evaluation_frames(examples, random_probs(4, 2, 2))
+    name = list(evaluations)[1]
+    evaluations[name] = pl.concat([evaluations[name], evaluations[name].head(1)])
+    with pytest.raises(DatamapError, match="ids that stand more than once: id 0") as error:
+        summarize(evaluations)
+    assert isinstance(error.value.__cause__, (NotWholeError, pl.exceptions.PolarsError))
+
+
+def _fail(_: pl.Series) -> pl.Series:
+    raise pl.exceptions.ComputeError("a bad block")

@@ -37,10 +37,10 @@ def read_summary(path: Path) -> pl.DataFrame:
     if "id" not in summary.columns:
         name = next((name for name in ("guid", "index") if name in summary.columns), None)
         summary = summary.with_columns(id=pl.int_range(pl.len()) if name is None else pl.col(name))
-    for name in ("id", "s_label"):
-        dtype = summary.schema.get(name, pl.Null())
+    for column in ("id", "s_label"):
+        dtype = summary.schema.get(column, pl.Null())
         if dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
-            raise DatamapError(f"--summary: {path}: column {name}: {dtype} where texts or numbers are expected")
+            raise DatamapError(f"--summary: {path}: column {column}: {dtype} where texts or numbers are expected")
     if "s_label" not in summary.columns:
         summary = summary.with_columns(s_label=pl.lit(0))
     return summary.with_columns(_correct_ratio(path, summary))
