@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot import columns
-from datamap_cli.plot.categories import Scheme, Selection, select
+from datamap_cli.plot.categories import Selection, select
+from datamap_cli.plot.encoding import Scheme
 from tests.maps import CURVES, Curve, drawn, summarized
 
 
@@ -167,14 +168,13 @@ def test_a_bool_column_is_an_axis_of_0_and_1() -> None:
 
 def test_few_whole_values_colour_as_they_are_hard_end_first() -> None:
     summary = summarized(CURVES)
-    assert ["0", "1"] == names(select(summary, PlotConfig(color_by="forgetting_times")).color)
-    hard = select(summary, PlotConfig(color_by="forgetting_times"), hard_high={"forgetting_times"})
+    hard = select(summary, PlotConfig(color_by="forgetting_times"))
     assert ["1", "0"] == names(hard.color)
     assert [1, 0, 0, 0, 1, 1] == [{"1": 1, "0": 0}[name_of(hard, row)] for row in (2, 4, 5, 0, 1, 3)]
 
 
 def test_a_bool_colours_as_true_and_false() -> None:
-    selection = select(summarized(CURVES), PlotConfig(color_by="never_learnt"), hard_high={"never_learnt"})
+    selection = select(summarized(CURVES), PlotConfig(color_by="never_learnt"))
     assert ["true", "false"] == names(selection.color)
     assert [0, 1, 1, 1, 1, 1] == selection.points["color"].to_list()
 

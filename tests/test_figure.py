@@ -78,7 +78,7 @@ def test_every_word_is_said_in_chinese() -> None:
     assert "数据地图：试" in data_map.figure.layout.title.text
     assert "6 条样本，全部绘出：id < 6；5 次评估" == subtitle(data_map)
     assert {
-        "learnt_for_good": ["1 | 1 (16.7%)", "0 | 1 (16.7%)", "无值 | 4 (66.7%)"],
+        "learnt_for_good": ["0 | 1 (16.7%)", "1 | 1 (16.7%)", "无值 | 4 (66.7%)"],
         "forgetting_times": [
             "0：始终正确 | 1 (16.7%)",
             "0：学会后未忘（−+） | 1 (16.7%)",
@@ -121,10 +121,10 @@ def test_colour_and_shape_that_differ_have_a_legend_each() -> None:
     data_map = drawn(summarized(CURVES, label=[0, 0, 1, 1, 1, 0]), color_by="label", shape_by="never_learnt")
     assert {
         "label": ["no | 3 (50.0%)", "yes | 3 (50.0%)"],
-        "never_learnt": ["true | 1 (16.7%)", "false | 5 (83.3%)"],
+        "never_learnt": ["false | 5 (83.3%)", "true | 1 (16.7%)"],
     } == legends(data_map)
     looks = {(trace.marker.color, trace.marker.symbol): len(trace.x) for trace in markers_of(data_map)}
-    assert {("#0072B2", "circle"): 1, ("#0072B2", "x"): 2, ("#E69F00", "x"): 3} == looks
+    assert {("#0072B2", "x"): 1, ("#0072B2", "circle"): 2, ("#E69F00", "circle"): 3} == looks
 
 
 def test_a_scale_has_a_colour_bar_and_shapes_keep_their_legend() -> None:

@@ -38,7 +38,6 @@ def draw(config: Config, output: Path | None) -> None:
         evaluations=len(run.info.evaluations),
         classes=run.info.classes,
         region=signals.region(),
-        hard_high=_HARD_HIGH,
     )
     points = _of_points(summary, data_map)
     document = drawing.page(
@@ -63,7 +62,6 @@ def draw_table(summary: Path, config: Config, output: Path | None) -> None:
         config.plot,
         title=drawing.heading(summary.name, config.plot.language),
         region=signals.region() if "avg_probs" in table.columns else None,
-        hard_high=_HARD_HIGH,
     )
     points = _of_points(table.lazy().drop(labels), data_map)
     document = drawing.page(
@@ -93,6 +91,3 @@ def _trajectories(run: Run, ids: pl.Series) -> drawing.Trajectories | None:
         # the map is of the summary: it needs no signal files any more
         terminal.note(f"no courses of single examples on the page: {first_line(error)}")
         return None
-
-
-_HARD_HIGH = {signal.name for signal in signals.SIGNALS if signal.suspicious == "high"}

@@ -110,9 +110,20 @@ def marker_size(points: int) -> float:
     return min(max(13 - 1.95 * math.log10(points + 1), 3.2), 9.0)
 
 
+OPACITY = (1.25, 0.16, 0.3, 0.9)
+"""Of a trace of one point, what it loses at ten times as many, the least and the most."""
+OUTLINED = 3_000
+"""Traces of fewer points have a white line around each."""
+
+
 def marker_opacity(points: int) -> float:
     """Opacity for a category of so many points: the crowded ones let the others show through."""
-    return min(max(1.25 - 0.16 * math.log10(points), 0.3), 0.9)
+    one, loss, least, most = OPACITY
+    return min(max(one - loss * math.log10(points), least), most)
+
+
+def colorscale() -> list[tuple[float, str]]:
+    return [(step / (len(CONTINUOUS) - 1), color) for step, color in enumerate(CONTINUOUS)]
 
 
 def ring_room(marked: int) -> float:
