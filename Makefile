@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHONS := 3.10 3.11 3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test fuzz lint bench bench-train bench-plot bench-truth docs constraints clean
+.PHONY: help setup browser demo test fuzz lint bench bench-train bench-plot bench-truth docs release constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-truth: setup ## Measure how well signals find planted label errors, beside
 docs: setup ## Write docs/signals.md from the registry, docs/cli.md from the commands
 	$(BIN)/datamap signals --markdown > docs/signals.md
 	$(BIN)/python -m tests.cli_docs > docs/cli.md
+
+release: setup ## Check, build and try VERSION=1.2.3; uploads nothing, and tags only with TAG=1
+	@BIN=$(BIN) VERSION=$(VERSION) TAG=$(TAG) SKIP_TESTS=$(SKIP_TESTS) tools/release.sh
 
 constraints: $(VENV)/.ready ## Fix the newest versions that pyproject.toml admits
 	for version in $(PYTHONS); do \

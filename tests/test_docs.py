@@ -21,6 +21,7 @@ DOCUMENTS = [
         "README.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "docs/api.md",
         "docs/cli.md",
         "docs/signals.md",
         "docs/acting.md",
