@@ -187,7 +187,7 @@ def suspects(
     overrides: Overrides = None,
     score: Annotated[
         str | None,
-        typer.Option(help="Signal to rank by.", metavar="SIGNAL", show_default="avg_loss; with train.folds, margin"),
+        typer.Option(help="Signal to rank by.", metavar="SIGNAL", show_default="suspicion; without opinions avg_loss"),
     ] = None,
     top: Annotated[
         str, typer.Option(help="Rows to write: a fraction of all, 0.1 or 10%, or a number, 100.", metavar="N")

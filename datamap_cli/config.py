@@ -118,6 +118,8 @@ class SummarizeConfig(Section):
     """Evaluations, from the first, that el2n is averaged over."""
     incomplete: Literal["error", "drop", "keep"] = "error"
     """Examples missing in some evaluations: refuse, leave them out, or keep them and count what is there."""
+    opinions: Literal["auto", "none"] = "auto"
+    """auto: judge the labels by texts, vectors and neighbours too, up to 300,000 examples; needs scikit-learn."""
     engine: Literal["local", "dask"] = "local"
     """Where it is computed: on this machine, or on the workers of a Dask cluster that see the same files."""
     scheduler: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
@@ -22,6 +22,7 @@ from datamap_cli.text import counted, plain
 
 if TYPE_CHECKING:
     from datamap_cli.doctor import Check
+    from datamap_cli.run.reports import ErrorEstimate
 from datamap_cli.analysis.selfcheck import LEVEL, Detection
 
 
@@ -223,30 +224,44 @@ def print_suspects(table: pl.DataFrame, score: str, end: str) -> None:
         lines = [head.append(Text(f"  id {plain(str(row['id']))}, {score} {value}", style="not bold"))]
         lines += [Text("     " + plain(" | ".join(text[:200] for text in texts)))] if texts else []
         lines += [Text("     " + plain(row["why"]), style="dim")]
+        lines += [*_nearest(row)]
         for line in lines:
             console.print(line, no_wrap=True, overflow="ellipsis")
 
 
-def print_estimate(wrong: Sequence[int], given: Sequence[int], classes: Sequence[str], method: str) -> None:
-    """How many labels are estimated to be wrong, and how, by class where classes differ; counts by class index."""
+def _nearest(row: Mapping[str, Any]) -> Iterator[Text]:
+    """The examples most like a suspect: how like, their label, their text."""
+    for place in (1, 2, 3):
+        text = row.get(f"nearest_{place}_text")
+        if text is not None:
+            head = f"     {row[f'nearest_{place}_similarity']:4.2f} like it  {row[f'nearest_{place}_label']}: "
+            yield Text(plain(head + text[:200]), style="dim")
+
+
+def print_estimate(estimate: ErrorEstimate, given: Mapping[str, int]) -> None:
+    """How many labels are estimated to be wrong, and how; by class where classes differ, of `given` examples each."""
     console = Console(highlight=False)
     console.print()
-    console.print(f"about {sum(wrong):,} of {sum(given):,} labels are wrong ({sum(wrong) / sum(given):.1%})")
-    console.print(Text(method, style="dim"), soft_wrap=True)
-    shares = [count / size for count, size in zip(wrong, given, strict=True) if size]
-    if max(shares) == min(shares):
+    wrong, total = estimate.by_given_label, sum(given.values())
+    between = (
+        "" if estimate.low is None or estimate.high is None else f", between {estimate.low:,} and {estimate.high:,}"
+    )
+    console.print(f"about {estimate.total:,} of {total:,} labels are wrong ({estimate.total / total:.1%}){between}")
+    console.print(Text(estimate.method, style="dim"), soft_wrap=True)
+    shares = {wrong[name] / size for name, size in given.items() if size}
+    if len(shares) < 2:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("given label", overflow="ellipsis", no_wrap=True, max_width=40)
     for heading in ("examples", "wrong", "share"):
         table.add_column(heading, justify="right")
-    order = sorted((k for k in range(len(classes)) if given[k]), key=lambda k: (-wrong[k], k))
-    shown = [k for k in order[:_CLASSES] if wrong[k]]
-    for k in shown:
-        table.add_row(Text(plain(classes[k])), f"{given[k]:,}", f"{wrong[k]:,}", f"{wrong[k] / given[k]:.1%}")
+    order = sorted((name for name in given if given[name]), key=lambda name: -wrong[name])
+    shown = [name for name in order[:_CLASSES] if wrong[name]]
+    for name in shown:
+        table.add_row(Text(plain(name)), f"{given[name]:,}", f"{wrong[name]:,}", f"{wrong[name] / given[name]:.1%}")
     others = order[len(shown) :]
     if others:
-        of_others = sum(given[k] for k in others), sum(wrong[k] for k in others)
+        of_others = sum(given[name] for name in others), sum(wrong[name] for name in others)
         share = f"{of_others[1] / of_others[0]:.1%}"
         table.add_row(f"the other {len(others):,}", f"{of_others[0]:,}", f"{of_others[1]:,}", share)
     console.print(table)

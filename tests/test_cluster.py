@@ -102,9 +102,16 @@ def test_the_command_line_takes_the_scheduler(scheduler: str, tmp_path: Path, ru
     options = ["--set", "summarize.engine=dask", "--set", f"summarize.scheduler={scheduler}"]
     assert 0 == run_cli("summarize", "--run-dir", tmp_path, *options)[0]
     assert expected == (tmp_path / "summary.tsv").read_bytes()
-    assert ["config.yaml", "examples.parquet", "run.json", "signals", "summary.parquet", "summary.tsv"] == sorted(
-        path.name for path in tmp_path.iterdir()
-    )
+    parts = [
+        ".datamap.json",
+        "config.yaml",
+        "examples.parquet",
+        "opinions.json",
+        "opinions.parquet",
+        "run.json",
+        "signals",
+    ]
+    assert [*parts, "summary.parquet", "summary.tsv"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_a_scheduler_that_is_not_there_is_a_line(tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

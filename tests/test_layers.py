@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "plot": {"errors", "text", "config", "where", "signals"},
     "train": {"errors", "text", "config"},
     "doctor": {"errors", "text", "config", "plot", "train"},
-    "terminal": {"errors", "text", "config", "signals", "analysis", "train", "doctor"},
+    "terminal": {"errors", "text", "config", "signals", "analysis", "run", "train", "doctor"},
     "commands": {
         *("errors", "text", "config", "where", "signals", "data", "dynamics", "analysis", "run", "plot", "train"),
         *("examples", "doctor", "terminal"),

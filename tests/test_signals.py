@@ -157,7 +157,8 @@ def test_the_kind_of_a_column_is_the_registrys_or_that_of_its_type(
 
 def test_bounds_are_those_of_probabilities_and_shares() -> None:
     bounded = [signal.name for signal in signals.SIGNALS if signal.bounds == (0, 1)]
-    assert ["correct_ratio", "avg_probs", "max_label_probs", "min_label_probs"] == bounded
+    of_training = ["correct_ratio", "avg_probs", "max_label_probs", "min_label_probs"]
+    assert [*of_training, "linear_label_probs", "embedding_label_probs", "neighbour_disagreement"] == bounded
     assert (0, 1) == signals.find("confidence").bounds
 
 

@@ -37,7 +37,13 @@ SUMMARY = pl.DataFrame(
         "learnt_for_good": [0, None, None, 3],
         "forgetting_times": [0, 0, 1, 2],
         "tied": [1, 1, 1, 1],
-    }
+        "suspicion": [-3.0, 2.0, None, -1.0],
+        "joined_label": [0, 0, None, 0],
+        "linear_label_probs": [0.9, 0.2, None, 0.5],
+        "embedding_label_probs": [None, None, None, None],
+        "neighbour_disagreement": [0.1, 0.95, None, 0.4],
+    },
+    schema_overrides={"embedding_label_probs": pl.Float64},
 )
 HARD = pl.col("avg_probs") <= 0.25
 
@@ -56,6 +62,7 @@ def ranking(score: str, end: suspects.End = "high", number: int = 4) -> list[int
         ([1, 2, 3, 0], "tied", "high"),
         ([1, 2, 3, 0], "tied", "low"),
         ([1, 2, 3, 0], "never_learnt", "high"),
+        ([1, 3, 0, 2], "suspicion", "high"),  # nobody knows anything of 2
     ],
 )
 def test_the_ranking_begins_at_the_suspicious_end(ids: list[int], score: str, end: suspects.End) -> None:
@@ -72,7 +79,8 @@ def test_ties_are_broken_by_id_whatever_the_order_of_the_rows() -> None:
 def test_why_is_said_in_words() -> None:
     ranked = suspects.rank(SUMMARY, "avg_loss", "high", 4, hard=HARD)
     assert [
-        "never learnt, low avg_probs 0.1, negative margin -2.0",
+        "never learnt, low avg_probs 0.1, negative margin -2.0, linear gives it 20 %, "
+        "95 % of its neighbours have another label",
         "right 25 % of the time, wrong at the end, negative margin -0.8",
         "forgotten 2 times",
         "among the 100 % with the highest avg_loss",
@@ -85,7 +93,7 @@ def test_the_last_prediction_stands_for_a_suggestion_that_is_missing() -> None:
     bare = SUMMARY.with_columns(suggested_label=pl.lit(None, pl.Int64), margin=pl.lit(None, pl.Float64))
     ranked = suspects.rank(bare, "avg_loss", "high", 4, hard=HARD)
     assert [1, 0, 1, 0] == ranked["suggested_label"].to_list()
-    assert "never learnt, low avg_probs 0.1" == ranked["why"][0]
+    assert ranked["why"][0].startswith("never learnt, low avg_probs 0.1, linear")
 
 
 def test_rows_without_a_score_come_last() -> None:
@@ -222,7 +230,7 @@ def test_the_suspects_are_written_with_texts_names_and_reasons(
     table = pl.read_csv(tmp_path / "run" / "suspects.tsv", separator="\t")
     summary = run.scan_summary().collect()
     assert (0, suspects.MISSING) == (code, err.splitlines()[0])
-    assert f"The 4 highest {suspects.DEFAULT_SCORE}, of 4 written" in out
+    assert f"The 4 highest {suspects.ALONE}, of 4 written" in out
     assert out.endswith(
         f"suspects: {tmp_path / 'run' / 'suspects.tsv'}\nsuspects: {tmp_path / 'run' / 'suspects.json'}\n"
     )
@@ -232,7 +240,7 @@ def test_the_suspects_are_written_with_texts_names_and_reasons(
     assert [f"如何做第{i}个" for i in worst["id"]] == table["text_b"].to_list()
     assert worst["label"].to_list() == table["label"].to_list()
     kept = json.loads((tmp_path / "run" / "suspects.json").read_text())
-    assert (suspects.DEFAULT_SCORE, "high", 4, 40, None) == tuple(
+    assert (suspects.ALONE, "high", 4, 40, None) == tuple(
         kept[key] for key in ("score", "suspicious end", "rows", "examples", "estimate")
     )
 
@@ -268,7 +276,8 @@ def test_any_signal_can_be_the_score(tmp_path: Path, run_cli: Cli, monkeypatch: 
     for score in numeric:
         code, out, err = run_cli("suspects", "--run-dir", tmp_path / "run", "--score", score, "--top", "2")
         assert (0, True) == (code, f"est {score}, of 2 written" in out)
-    assert "neither end of suggested_label is known to be suspicious; the highest come first" in err
+        neither = f"neither end of {score} is known to be suspicious; the highest come first" in err
+        assert (signals.find(score).suspicious is None) == neither
 
 
 @pytest.mark.parametrize(
@@ -297,7 +306,7 @@ def test_the_estimate_is_told_in_total_and_by_class(tmp_path: Path, run_cli: Cli
 
 def test_the_help_names_the_default_score(run_cli: Cli) -> None:
     told = " ".join(run_cli("suspects", "--help")[1].replace("│", " ").split())
-    assert f"[default: ({suspects.DEFAULT_SCORE}; with train.folds, {suspects.DEFAULT_HELD_OUT})]" in told
+    assert f"[default: ({suspects.DEFAULT_SCORE}; without opinions {suspects.ALONE})]" in told
 
 
 @pytest.mark.parametrize(("keep", "expected"), [("all", ("margin", "low")), ("label", ("avg_loss", "high"))])

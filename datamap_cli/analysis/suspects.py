@@ -15,23 +15,29 @@ from datamap_cli.errors import DatamapError
 
 End = Literal["low", "high"]
 
-# What found planted errors best of all signals on the whole: gently trained and memorizing models, two classes and 77
-# (`make bench-truth`). A model that was trained on a wrong label comes to agree with it, which the losses of early
-# evaluations outlast; of models that were not, the mean of their opinions is the best
-DEFAULT_SCORE, DEFAULT_HELD_OUT = "avg_loss", "margin"
+# All opinions joined find real errors better than any of them (docs/acting.md). Of the training alone: a model that was
+# trained on a wrong label comes to agree with it, which the losses of early evaluations outlast; of models that were
+# not, the mean of their opinions is the best
+DEFAULT_SCORE, ALONE, ALONE_HELD_OUT = "suspicion", "avg_loss", "margin"
 
-COLUMNS = (
-    *("id", "label", "pred_label", "suggested_label", "avg_probs", "margin", "avg_loss", "correct_ratio"),
-    *("never_learnt", "learnt_for_good", "forgetting_times"),
+_SIGNALS = (
+    *("avg_probs", "margin", "avg_loss", "correct_ratio", "never_learnt", "learnt_for_good", "forgetting_times"),
+    *("linear_label_probs", "embedding_label_probs", "neighbour_disagreement"),
 )
-"""The columns of the summary that are read besides the score."""
+_LABELS = ("label", "pred_label", "suggested_label", "joined_label")
+COLUMNS = ("id", *_LABELS, *_SIGNALS)
+"""The columns of the summary that are read besides the score; null where an older summary lacks one."""
 
 
-def default_score(*, held_out: bool, all_probs: bool) -> str:
-    """What suspects are ranked by: `held_out` says whether the signals are of models not trained on the example,
-    `all_probs` whether those are there that need the probabilities of all classes.
+def default_score(*, joined: bool, held_out: bool, all_probs: bool) -> str:
+    """What suspects are ranked by: `joined` says whether opinions were joined; else it is a signal of the training.
+
+    `held_out` says whether that is of models not trained on the example, `all_probs` whether the signals are there that
+    need the probabilities of all classes.
     """
-    return DEFAULT_HELD_OUT if held_out and all_probs else DEFAULT_SCORE
+    if joined:
+        return DEFAULT_SCORE
+    return ALONE_HELD_OUT if held_out and all_probs else ALONE
 
 
 def end(score: str, schema: pl.Schema, known: End | None) -> End:
@@ -60,9 +66,12 @@ def severity(score: str, end: End) -> pl.Expr:
 def rank(summary: pl.DataFrame, score: str, end: End, number: int, *, hard: pl.Expr) -> pl.DataFrame:
     """The `number` rows of `summary` with the highest severity, the highest first, with rank, score and why.
 
-    Ties are broken by avg_probs, then by id. `hard` says whether an example is hard to learn. `suggested_label` is
-    pred_label where there is none.
+    Ties are broken by avg_probs, then by id. `hard` says whether an example is hard to learn. `suggested_label` is that
+    of the joined opinion where it is the score, else of the training; pred_label where there is none.
     """
+    suggestions = ["suggested_label", "pred_label"]
+    if score == DEFAULT_SCORE:
+        suggestions.insert(0, "joined_label")
     ranked = summary.with_columns(score=pl.col(score).cast(pl.Float64), severity=severity(score, end))
     ranked = ranked.sort("severity", "avg_probs", "id", descending=[True, False, False], nulls_last=True)
     ranked = ranked.with_row_index("rank", offset=1)
@@ -70,16 +79,16 @@ def rank(summary: pl.DataFrame, score: str, end: End, number: int, *, hard: pl.E
         "rank",
         "id",
         "label",
-        pl.coalesce("suggested_label", "pred_label").alias("suggested_label"),
+        pl.coalesce(suggestions).alias("suggested_label"),
         "score",
         _why(score, end, summary.height, hard).alias("why"),
-        *(name for name in COLUMNS if name not in ("id", "label", "pred_label", "suggested_label")),
+        *_SIGNALS,
     )
 
 
 def _why(score: str, end: End, total: int, hard: pl.Expr) -> pl.Expr:
     """The reasons to suspect a row, in words; where there is no other, its place in the ranking."""
-    right = (pl.col("correct_ratio") * 100).round().cast(pl.Int64)
+    right = _percent("correct_ratio")
     never = pl.col("never_learnt")
     reasons = [
         (never, pl.lit("never learnt")),
@@ -88,11 +97,26 @@ def _why(score: str, end: End, total: int, hard: pl.Expr) -> pl.Expr:
         (hard, pl.format("low avg_probs {}", pl.col("avg_probs").round(2))),
         (pl.col("margin") < 0, pl.format("negative margin {}", pl.col("margin").round(2))),
         (pl.col("forgetting_times") > 1, pl.format("forgotten {} times", "forgetting_times")),
+        *(
+            (
+                pl.col(f"{name}_label_probs") < 1 / 3,
+                pl.format(f"{name} gives it {{}} %", _percent(f"{name}_label_probs")),
+            )
+            for name in ("linear", "embedding")
+        ),
+        (
+            pl.col("neighbour_disagreement") > 1 / 2,
+            pl.format("{} % of its neighbours have another label", _percent("neighbour_disagreement")),
+        ),
     ]
     words = pl.concat_str([pl.when(holds).then(said) for holds, said in reasons], separator=", ", ignore_nulls=True)
     share = (pl.col("rank") / total * 100).ceil().cast(pl.Int64)
     place = pl.format(f"among the {{}} % with the {end}est {score}", share)
     return pl.when(words == "").then(place).otherwise(words)
+
+
+def _percent(share: str) -> pl.Expr:
+    return (pl.col(share) * 100).round().cast(pl.Int64)
 
 
 # ------------------------------------------------------------------------------------------- how many

@@ -63,7 +63,11 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
         return
     summarize.summarize(own, show=False)
     run = Run.open(own.run_dir)
-    default = suspects.default_score(held_out=config.train.folds is not None, all_probs=config.signals.probs == "all")
+    default = suspects.default_score(
+        joined=run.opinions() is not None,
+        held_out=config.train.folds is not None,
+        all_probs=config.signals.probs == "all",
+    )
     severities, flipped = _severities(run, planted, default)
     if not 0 < flipped.sum() < len(flipped):
         raise DatamapError(f"{own.run_dir}: the summary has {flipped.sum():,} flipped of {len(flipped):,} examples")

@@ -8,9 +8,10 @@ import polars as pl
 import typer
 
 from datamap_cli import signals, terminal
-from datamap_cli.analysis import selection, suspects
+from datamap_cli.analysis import evidence, selection, suspects
 from datamap_cli.config import Config
 from datamap_cli.run import Run, files
+from datamap_cli.run.reports import ErrorEstimate
 from datamap_cli.signals.averages import mean_probs
 
 # probabilities that are held at once for the estimate
@@ -27,23 +28,26 @@ def rank(config: Config, score: str | None, top: str) -> None:
 def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     scan = run.scan_summary()
     held_out = run.info.origin.folds is not None
-    if score is None:
-        all_probs = scan.select(pl.col("margin").is_not_null().any()).collect().item()
-        score = suspects.default_score(held_out=held_out, all_probs=all_probs)
     schema = scan.collect_schema()
+    if score is None:
+        joined, all_probs = (_has(scan, schema, name) for name in (suspects.DEFAULT_SCORE, suspects.ALONE_HELD_OUT))
+        score = suspects.default_score(joined=joined, held_out=held_out, all_probs=all_probs)
     end = suspects.end(score, schema, signals.find(score).suspicious)
     amount = selection.amount("--top", top)
     if signals.find(score).suspicious is None:
         terminal.note(f"neither end of {score} is known to be suspicious; the highest come first")
     needed = list(dict.fromkeys((*suspects.COLUMNS, score)))
-    summary = scan.select(needed).collect(engine="streaming")
-    if summary["suggested_label"].null_count():
+    # a summary of an earlier version lacks the newer signals
+    summary = scan.select(
+        pl.col(name) if name in schema else pl.lit(None, signals.find(name).dtype).alias(name) for name in needed
+    ).collect(engine="streaming")
+    if summary["suggested_label"].null_count() and score != suspects.DEFAULT_SCORE:
         terminal.note("the records have no probabilities of all classes: the last prediction is the suggested label")
     number = selection.number(amount, summary.height)
     hard = signals.region().eq(list(signals.REGIONS)[-1])
     ranked = suspects.rank(summary, score, end, number, hard=hard)
     estimate = _estimate(run, summary, held_out=held_out)
-    table = _named(ranked, run)
+    table = _with_evidence(_named(ranked, run), ranked["id"], run)
     account = {
         "score": score,
         "suspicious end": end,
@@ -53,8 +57,9 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
         if estimate is None
         else {
             "label errors": estimate.total,
+            "interval": [estimate.low, estimate.high],
             "method": estimate.method,
-            "by given label": dict(zip(run.info.classes, estimate.by_class, strict=False)),
+            "by given label": estimate.by_given_label,
         },
         "run": run.info.run_id,
     }
@@ -66,14 +71,17 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     if estimate is not None:
         sizes = dict(summary["label"].value_counts().iter_rows())
         given = [sizes.get(label, 0) for label in range(len(run.info.classes))]
-        terminal.print_estimate(estimate.by_class, given, run.info.classes, estimate.method)
+        terminal.print_estimate(estimate, dict(zip(run.info.classes, given, strict=True)))
     typer.echo()
     for path in paths:
         typer.echo(f"suspects: {path}")
 
 
-def _estimate(run: Run, summary: pl.DataFrame, *, held_out: bool) -> suspects.Estimate | None:
+def _estimate(run: Run, summary: pl.DataFrame, *, held_out: bool) -> ErrorEstimate | None:
     """How many labels are wrong; None, with a note, where that cannot be told."""
+    gathered = run.opinions()
+    if gathered is not None and gathered[1].estimate is not None:
+        return gathered[1].estimate
     if summary.height * len(run.info.classes) > _MOST:
         terminal.note(f"no estimate of how many labels are wrong: more than {_MOST:,} probabilities")
         return None
@@ -85,7 +93,9 @@ def _estimate(run: Run, summary: pl.DataFrame, *, held_out: bool) -> suspects.Es
     if probs is None:
         terminal.note("no estimate of how many labels are wrong: the records have no probabilities of all classes")
         return None
-    return suspects.estimate(summary["label"].to_numpy(), probs, held_out=held_out)
+    found = suspects.estimate(summary["label"].to_numpy(), probs, held_out=held_out)
+    by_label = dict(zip(run.info.classes, found.by_class, strict=True))
+    return ErrorEstimate(found.total, None, None, by_label, found.method)
 
 
 def _named(ranked: pl.DataFrame, run: Run) -> pl.DataFrame:
@@ -97,3 +107,26 @@ def _named(ranked: pl.DataFrame, run: Run) -> pl.DataFrame:
         return ranked
     given = [column for column in ("text_a", "text_b") if texts[column].null_count() < texts.height]
     return ranked.select("rank", "id", *(texts[column] for column in given), pl.exclude("rank", "id"))
+
+
+def _has(scan: pl.LazyFrame, schema: pl.Schema, name: str) -> bool:
+    return name in schema and bool(scan.select(pl.col(name).is_not_null().any()).collect().item())
+
+
+def _with_evidence(table: pl.DataFrame, ids: pl.Series, run: Run) -> pl.DataFrame:
+    """The ranking of the examples with these ids, with the evidence beside it where opinions were gathered."""
+    gathered = run.opinions()
+    if gathered is None:
+        return table
+    wanted = pl.LazyFrame({"id": ids})
+    opinions = wanted.join(gathered[0], on="id", how="left", maintain_order="left").collect()
+    others = pl.LazyFrame({"id": evidence.referenced(opinions)})
+    others = others.join(run.scan_examples(), on="id", how="left", maintain_order="left")
+    names = pl.Series(run.info.classes)
+    found = evidence.table(opinions, others.collect(), names.gather)
+    said = [
+        pl.Series(f"speaks_{name[-1]}", map(evidence.speaking, table[name], opinions[f"marks_{name[-1]}"].to_list()))
+        for name in ("text_a", "text_b")
+        if name in table.columns
+    ]
+    return table.with_columns(*found, *said)

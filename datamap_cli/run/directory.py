@@ -292,6 +292,26 @@ class Run:
         """The vectors that are kept, as `write_embeddings` took them; nothing where there are none."""
         return embeddings.read(self.directory / "embeddings.npz", self.info.examples)
 
+    def write_opinions(self, opinions: pl.DataFrame, report: reports.OpinionsReport) -> None:
+        """Keeps what was said of every label, and how."""
+        paths = [self.directory / "opinions.parquet", self.directory / "opinions.json"]
+        self.enter(*paths)
+        with files.replacing(paths[0]) as partial:
+            opinions.write_parquet(partial)
+        reports.write(paths[1], report)
+
+    def opinions(self) -> tuple[pl.LazyFrame, reports.OpinionsReport] | None:
+        """The opinions and how they came to be; None where they were not gathered."""
+        path = self.directory / "opinions.json"
+        if not path.is_file():
+            return None
+        remedy = "run `datamap summarize` again"
+        try:
+            report = reports.read(path, reports.OpinionsReport)
+        except ValueError as error:
+            raise DatamapError(f"{path}: damaged ({error}); {remedy}") from error
+        return _scan_parquet(self.directory / "opinions.parquet", remedy), report
+
     # ------------------------------------------------------------------------------------ summary
 
     def write_summary(self, summary: pl.LazyFrame) -> list[Path]:

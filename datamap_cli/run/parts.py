@@ -23,7 +23,7 @@ DIGESTS = "sha256.json"
 _START = (CONFIG, EXAMPLES, INFO, "signals", "checkpoints")
 # what commands put there later; maps have names of their own, and may lie beside others
 _LATER = (
-    *("embeddings.npz", "opinions.parquet", "summary.tsv", "summary.parquet"),
+    *("embeddings.npz", "opinions.parquet", "opinions.json", "summary.tsv", "summary.parquet"),
     *("suspects.tsv", "suspects.json", "selfcheck.json"),
 )
 # runs of their own below one, of the same data: they go where it is replaced

@@ -99,3 +99,29 @@ class Holder:
     host: str
     process: int
     since: str
+
+
+# ------------------------------------------------------------------------------------- opinions.json
+
+
+@dataclass(frozen=True)
+class ErrorEstimate:
+    """How many labels are wrong, as far as can be told without looking at any."""
+
+    total: int
+    low: int | None
+    """With `high` the ends of the interval; null where the method gives none."""
+    high: int | None
+    by_given_label: dict[str, int]
+    method: str
+
+
+@dataclass(frozen=True)
+class OpinionsReport:
+    """opinions.json: how the opinions in opinions.parquet came to be."""
+
+    opinions: dict[str, float]
+    """Those that are joined, with the weight of each; none where there are too many classes."""
+    method: str
+    estimate: ErrorEstimate | None
+    run: str

@@ -323,6 +323,47 @@ SIGNALS: tuple[Signal, ...] = (
         kind="class",
         all_probs=True,
     ),
+    # not from the evaluations: what others say of the label, who have not seen it
+    Signal(
+        "linear_label_probs",
+        "probability of the label by a linear model over character n-grams, held out",
+        None,
+        "0 … 1",
+        "low",
+        "datamap",
+        bounds=(0, 1),
+    ),
+    Signal("linear_loss", "−log linear_label_probs, nats", None, "0 … ∞", "high", "cross-entropy"),
+    Signal("linear_pred_label", "class that model predicts", None, "0 … C−1", None, "arg-max", kind="class"),
+    Signal(
+        "embedding_label_probs",
+        "probability of the label by a linear model over vectors of the texts by the model as it was loaded, held out",
+        None,
+        "0 … 1",
+        "low",
+        "datamap",
+        bounds=(0, 1),
+    ),
+    Signal("embedding_loss", "−log embedding_label_probs, nats", None, "0 … ∞", "high", "cross-entropy"),
+    Signal("embedding_pred_label", "class that model predicts", None, "0 … C−1", None, "arg-max", kind="class"),
+    Signal(
+        "neighbour_disagreement",
+        "share of the 20 nearest other examples, by those vectors or without any by n-grams, that have another label",
+        None,
+        "0 … 1",
+        "high",
+        "Cover & Hart 1967",
+        bounds=(0, 1),
+    ),
+    Signal(
+        "suspicion",
+        "log-odds of another label than the given one by all opinions joined, nats; what suspects are ranked by",
+        None,
+        "−∞ … ∞",
+        "high",
+        "datamap",
+    ),
+    Signal("joined_label", "class by all opinions joined", None, "0 … C−1", None, "arg-max", kind="class"),
 )
 
 # Columns that are no signals of ours, with what is to be known of them: a data set's, and cartography's

@@ -196,14 +196,14 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  {'':24}" + f"{'AUROC':>14}{'AP':>14}{'P at k':>14} " * 2
         names = sorted(seeds[False][0]["measured"], key=lambda name: -_of(seeds[False], name)[0][0])
         for name in names:
-            marked = f"{name} *" if name in (suspects.DEFAULT_SCORE, suspects.DEFAULT_HELD_OUT) else name
+            marked = f"{name} *" if name in (suspects.ALONE, suspects.ALONE_HELD_OUT) else name
             yield f"  {marked:24}" + "".join(f"{_cells(seeds[folds], name)} " for folds in (False, True))
         yield f"  {'cleanlab, 5 folds':24}{'':43}{_cells(seeds[True], 'cleanlab')}"
         (plain, *_), (held_out, *_), (cleanlab, *_) = (
             _of(seeds[folds], name)
-            for folds, name in ((False, suspects.DEFAULT_SCORE), (True, suspects.DEFAULT_HELD_OUT), (True, "cleanlab"))
+            for folds, name in ((False, suspects.ALONE), (True, suspects.ALONE_HELD_OUT), (True, "cleanlab"))
         )
-        yield f"  * the default scores: {suspects.DEFAULT_SCORE} without folds, {suspects.DEFAULT_HELD_OUT} with"
+        yield f"  * the default scores: {suspects.ALONE} without folds, {suspects.ALONE_HELD_OUT} with"
         yield (
             f"  AUROC of the default less cleanlab's: without folds {plain[0] - cleanlab[0]:+.4f}"
             f"{' (asked: ≥ −0.02)' if training == 'gentle' else ''}, with folds {held_out[0] - cleanlab[0]:+.4f} (asked: > 0)"
