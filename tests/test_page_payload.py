@@ -33,7 +33,7 @@ def packed(
     trajectories: Trajectories | None = None,
     text_budget_mb: float = 60,
 ) -> payload.Payload:
-    return payload.pack(summary, examples, trajectories, AXES, [], text_budget_mb)
+    return payload.pack(summary, examples, trajectories, AXES, [], PlotConfig(text_budget_mb=text_budget_mb))
 
 
 def signal(carried: payload.Payload, name: str, rows: int) -> list[float | None]:

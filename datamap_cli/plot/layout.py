@@ -11,6 +11,9 @@ from datamap_cli.plot import look
 
 Range = tuple[float, float]
 
+HEADROOM, DECADES = 1.08, 0.15
+"""Up to where an axis of counts goes, as a multiple of the highest; and how much further, in powers of ten."""
+
 _LINE, _TITLE = 16.3, 20
 """Heights of a line and of a title in a legend, pixels at unit 1."""
 _BETWEEN = 14
@@ -35,8 +38,17 @@ class Legend:
 
     def height(self, unit: float) -> float:
         """In pixels."""
-        # an entry is never lower than its marker's 16 pixels
-        return _TITLE * unit + sum(max(_LINE * unit * lines, 16) + 3 for lines in self.lines)
+        return _TITLE * unit + sum(_entry(unit, lines) for lines in self.lines)
+
+
+def _entry(unit: float, lines: int = 1) -> float:
+    # never lower than its marker's 16 pixels
+    return max(_LINE * unit * lines, 16) + 3
+
+
+def legend_heights(unit: float) -> dict[str, float]:
+    """Of the parts of a legend whose entries have a line each, and of the gap below it, pixels."""
+    return {"title": _TITLE * unit, "entry": _entry(unit), "gap": _BETWEEN * unit}
 
 
 @dataclass(frozen=True)
@@ -166,7 +178,8 @@ def axes(
 
 
 def _up_to(highest: int, logarithmic: bool) -> Range:
-    return (-0.15, math.log10(max(highest, 1)) + 0.15) if logarithmic else (0, 1.08 * max(highest, 1))
+    most = max(highest, 1)
+    return (-DECADES, math.log10(most) + DECADES) if logarithmic else (0, HEADROOM * most)
 
 
 def fits(frame: Frame, entries: Sequence[Legend], *, color_bar: bool) -> bool:

@@ -113,7 +113,8 @@ def marker_size(points: int) -> float:
 OPACITY = (1.25, 0.16, 0.3, 0.9)
 """Of a trace of one point, what it loses at ten times as many, the least and the most."""
 OUTLINED = 3_000
-"""Traces of fewer points have a white line around each."""
+"""Traces of fewer points have a white line of OUTLINE pixels around each."""
+OUTLINE = 0.5
 
 
 def marker_opacity(points: int) -> float:

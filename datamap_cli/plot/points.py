@@ -69,7 +69,7 @@ def markers(
                 "color": color,
                 "symbol": shape.marker,
                 "opacity": look.marker_opacity(min(number, members.height)),
-                "line": {"width": 0.5 if members.height < look.OUTLINED else 0, "color": "white"},
+                "line": {"width": look.OUTLINE if members.height < look.OUTLINED else 0, "color": "white"},
                 **({} if isinstance(color, str) else {"coloraxis": "coloraxis"}),
             },
             hoverinfo="none",

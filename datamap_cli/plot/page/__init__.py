@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from datamap_cli.config import PlotConfig
-from datamap_cli.plot import look
+from datamap_cli.plot import encoding, layout, look
 from datamap_cli.plot.figure import DataMap
 from datamap_cli.plot.hover import cut, escape, visible
 from datamap_cli.plot.page.payload import Trajectories, carried_evaluations, pack
@@ -55,7 +55,7 @@ def page(
     the map, in the order of its points.
     """
     axes = {"x": settings.attr2, "y": settings.attr1}
-    payload = pack(summary, examples, trajectories, axes, classes, settings.text_budget_mb)
+    payload = pack(summary, examples, trajectories, axes, classes, settings)
     words = json.loads(_text("words.json"))[settings.language]
     about = {
         **payload.about,
@@ -72,6 +72,7 @@ def page(
         "formulas": {"begin": FORMULA, "number": NUMBER} if settings.spreadsheet_safe else None,
         "frame": {"width": settings.width, "height": settings.height},
         "look": _look(),
+        **_numbers(data_map),
     }
     values = {
         "language": "zh-CN" if settings.language == "zh" else "en",
@@ -105,16 +106,29 @@ def _script() -> str:
 
 
 def _look() -> dict[str, Any]:
-    steps = len(look.CONTINUOUS) - 1
     return {
         **{"muted": look.MUTED, "pale": look.PALE, "grid": look.GRID, "line": look.LINE},
-        **{"label": _LABEL, "runner_up": _RUNNER_UP},
-        "nominal": look.NOMINAL,
-        "ordered": {count: look.colors(count) for count in range(1, look.MOST + 1)},
-        "symbols": look.MARKERS[::-1],
+        **{"label": _LABEL, "runner_up": _RUNNER_UP, "no_value": look.NO_VALUE[0]},
         "scale": look.MARKER_SCALE,
-        "no_value": look.NO_VALUE[0],
-        "continuous": [[step / steps, color] for step, color in enumerate(look.CONTINUOUS)],
+        "continuous": look.colorscale(),
+    }
+
+
+def _numbers(data_map: DataMap) -> dict[str, Any]:
+    """The numbers by which the map was drawn, for the views that the page draws."""
+    unit = data_map.frame.unit
+    return {
+        "marks": {
+            "size": look.marker_size(data_map.points.height) * unit,
+            **{"opacity": look.OPACITY, "outlined": look.OUTLINED, "outline": look.OUTLINE},
+            "rings": {"most": encoding.RINGS, "cells": encoding.RING_CELLS, "each": encoding.RINGS_A_CELL},
+        },
+        "counts": {
+            **{"linear": encoding.LINEAR_POINTS, "fine": encoding.FINE_POINTS, "bins": encoding.BINS},
+            **{"room": encoding.ROOM, "headroom": layout.HEADROOM, "decades": layout.DECADES},
+        },
+        "legend": layout.legend_heights(unit),
+        "color_bar": layout.color_bar(data_map.frame, "", (), ()),
     }
 
 

@@ -1,13 +1,8 @@
 // What is chosen in the menus → the figure: as `datamap plot` drew it where nothing is chosen, else drawn anew from
-// the points. The traces of the drawn figure are the patterns: points first, then rings, histograms, legends, bars.
+// the points. Nothing is decided here: how a signal looks and all numbers are Python's (plot/encoding.py), carried in
+// `about`. The traces of the drawn figure are the patterns: points first, then layers, histograms, legends, bars.
 
 import { numbers } from "./data.js";
-
-const MOST = 7; // categories that eyes tell apart
-const RINGS = 2000; // more would hide the map
-const LINEAR = 500; // up to so many points, counts stand on a linear axis
-const ROOM = 0.028; // share of an axis left free at either end
-const [TITLE, ROW, GAP] = [22, 19, 14]; // heights in a legend, pixels
 
 /** The drawn figure, its numbers unpacked; `starts` are the positions of the first points of the traces. */
 export function openFigure(figure, about, webgl) {
@@ -69,22 +64,34 @@ export function figureOf(view, map, positions) {
   const counts = scheme.groups.map((_, g) =>
     scheme.parts.reduce((sum, part, k) => sum + (part.group === g ? places[k].length : 0), 0),
   );
-  const order = places.map((_, k) => k);
-  if (view.colour) order.sort((a, b) => places[b].length - places[a].length); // the rare over the common
+  const group = (k) => scheme.parts[k].group;
+  // the rare over the common
+  const order = places.map((_, k) => k).sort((a, b) => counts[group(b)] - counts[group(a)] || group(b) - group(a) || a - b);
   const ranges = { x: rangeOf(view, "x", map), y: rangeOf(view, "y", map) };
-  const histograms = ["x", "y"].map((axis) => histogram(axis, axes[axis], ranges[axis], places, scheme, about.look));
-  const legend = [...groupEntries(scheme, counts, positions.length, about.look), ...ringEntries(figure)];
+  const histograms = ["x", "y"].map((axis) => histogram(axis, axes[axis], ranges[axis], places, scheme, about));
+  const legend = groupEntries(scheme, counts, places, about);
   return {
     data: named([
-      ...order.map((k) => pointTrace(scheme.parts[k], scheme, places[k], axes)),
-      ...rings(places, scheme, axes, map),
+      ...order.map((k) => pointTrace(scheme.parts[k], scheme, places[k], axes, about)),
+      ...rings(order, places, scheme, { axes, ranges }, map),
+      ...(unmoved(view, about) ? layers(figure) : []),
       ...histograms.flatMap(({ traces }) => traces),
       ...legend,
+      ...ringEntries(figure),
       ...barTraces(scheme, counts, figure),
     ]),
-    layout: layoutOf(view, map, { axes, ranges, scheme, histograms, counts, shown: positions.length }),
+    layout: layoutOf(view, map, { axes, ranges, scheme, histograms, counts, legend, shown: positions.length }),
     places: order.map((k) => places[k]),
   };
+}
+
+function unmoved(view, about) {
+  return view.x === about.axes.x && view.y === about.axes.y;
+}
+
+/** What else lies on the map, whatever it is; the rings go with the points. */
+function layers({ data }) {
+  return data.filter(({ meta }) => meta?.layer && !meta.s_label);
 }
 
 /** Copies with names by which Plotly knows them again: what is hidden in the legend stays hidden in the next view. */
@@ -128,50 +135,32 @@ function asDrawn({ about, figure }) {
   return { groups, parts, partOf, title: figure.layout.legend?.title.text ?? "", coloured: !figure.layout.coloraxis };
 }
 
-/** A category per value where a signal has few or names classes, else one on a colour scale. */
-function bySignal(signal, { about, figure }) {
-  const { look, words } = about;
-  const counts = countsOf(signal);
-  const title = `<b>${signal.title}</b>`;
-  const largest = figure.traces.reduce((a, b) => (a.x.length >= b.x.length ? a : b));
-  const circle = plainSize(largest) / (look.scale[largest.marker.symbol] ?? 1);
-  const marker = (colour, symbol) => ({ ...largest.marker, color: colour, symbol, size: circle * (look.scale[symbol] ?? 1) });
-  const part = (colour, symbol, group) => ({ group, trace: { ...largest, marker: marker(colour, symbol) } });
-  if (!counts) {
-    const groups = [{ key: "all", name: "", short: "", colour: look.muted, symbol: "circle" }];
-    return { groups, parts: [part(null, "circle", 0)], partOf: new Uint8Array(about.points), title, scale: signal };
+/** The categories of a signal, or its colour scale, as they were decided. */
+function bySignal({ values, legend, scheme, scale }, { about, figure }) {
+  const { look, marks } = about;
+  const [pattern] = figure.traces;
+  const size = (symbol) => marks.size * (look.scale[symbol] ?? 1);
+  const part = (group, color, symbol) => ({ group, trace: { ...pattern, marker: { ...pattern?.marker, color, symbol, size: size(symbol) } } });
+  const title = `<b>${legend}</b>`;
+  if (scale) {
+    const groups = [{ key: "all", colour: look.muted, symbol: "circle" }];
+    const parts = [part(0, look.no_value, "circle"), part(0, null, "circle")];
+    return { groups, parts, partOf: Uint8Array.from(values, (value) => !Number.isNaN(value)), title, scale, values };
   }
-  const values = [...counts.keys()].filter((value) => !Number.isNaN(value));
-  values.sort((a, b) => counts.get(b) - counts.get(a));
-  const kept = values.slice(0, values.length > MOST ? MOST - 1 : MOST).sort((a, b) => a - b);
-  const colours = signal.classes ? look.nominal : look.ordered[kept.length];
-  const names = kept.map((value) => nameOf(signal, value, about));
-  const groups = names.map((name, g) => ({ name, colour: colours[g], symbol: look.symbols[g] }));
-  const others = values.length - kept.length;
-  if (others > 0) groups.push({ name: words.others.replace("{count}", others.toLocaleString("en")), short: "…", colour: look.no_value, symbol: "star-triangle-up" });
-  if (counts.has(NaN)) groups.push({ name: words.no_value, colour: look.no_value, symbol: "star-triangle-down" });
-  const index = new Map(kept.map((value, g) => [value, g]));
-  const rest = (value) => (Number.isNaN(value) ? groups.length - 1 : kept.length);
+  const groups = scheme.categories.map((category, g) => ({ ...category, key: `value ${g}`, rank: scheme.listed.indexOf(g) }));
   return {
-    groups: groups.map((group, g) => ({ short: group.name, ...group, key: `value ${g}`, rank: g })),
-    parts: groups.map((group, g) => part(group.colour, group.symbol, g)),
-    partOf: Uint8Array.from(signal.values, (value) => index.get(value) ?? rest(value)),
+    groups,
+    parts: groups.map(({ colour, symbol }, g) => part(g, colour, symbol)),
+    partOf: Uint8Array.from(values, categoryIn(scheme)),
     title,
     coloured: true,
   };
 }
 
-function countsOf(signal) {
-  const counts = new Map();
-  for (const value of signal.values) {
-    counts.set(value, (counts.get(value) ?? 0) + 1);
-    if (counts.size > MOST + 1 && !signal.classes) return null;
-  }
-  return signal.classes || [...counts.keys()].filter((value) => !Number.isNaN(value)).length <= MOST ? counts : null;
-}
-
-function nameOf(signal, value, { class_titles: titles }) {
-  return signal.classes ? (titles[value] ?? String(value)) : signal.write(value);
+/** Which category of the scheme a value is in. */
+export function categoryIn({ values, others, valueless }) {
+  const index = new Map(values.map((value, g) => [value, g]));
+  return (value) => index.get(value) ?? (Number.isNaN(value) ? valueless : others);
 }
 
 /** The positions of each part. */
@@ -190,33 +179,60 @@ function at(places, { values }) {
   return Float64Array.from(places, (i) => values[i]);
 }
 
-function pointTrace({ trace, start, group }, scheme, places, axes) {
+function pointTrace({ trace, start, group }, scheme, places, axes, { marks }) {
   const own = (value) => (ArrayBuffer.isView(value) ? Float32Array.from(places, (i) => value[i - start]) : value);
   const { key } = scheme.groups[group];
   const marker = { ...trace.marker, size: own(trace.marker.size) };
-  marker.color = scheme.scale ? Float32Array.from(places, (i) => scheme.scale.values[i]) : own(trace.marker.color);
-  if (scheme.scale) marker.coloraxis = "coloraxis";
-  else if (start === undefined) delete marker.coloraxis;
+  if (scheme.scale && marker.color === null) {
+    marker.color = Float32Array.from(places, (i) => scheme.values[i]);
+    marker.coloraxis = "coloraxis";
+  } else {
+    marker.color = own(marker.color);
+    if (start === undefined) delete marker.coloraxis;
+  }
+  if (start === undefined) {
+    marker.opacity = fallen(marks.opacity, places.length);
+    marker.line = { ...marker.line, width: places.length < marks.outlined ? marks.outline : 0 };
+  }
   return { ...trace, x: at(places, axes.x), y: at(places, axes.y), marker, legendgroup: key };
 }
 
-function plainSize({ marker }) {
-  return ArrayBuffer.isView(marker.size) ? Math.max(...marker.size.subarray(0, 1000)) : marker.size;
+/** What begins at `one`, loses `loss` at each ten times as many, and stays within bounds. */
+export function fallen([one, loss, least, most], number) {
+  return Math.min(Math.max(one - loss * Math.log10(Math.max(number, 1)), least), most);
 }
 
 /** Rings around the marked points, where they are too many around some of them. */
-function rings(places, scheme, axes, { figure, signals }) {
+function rings(order, places, scheme, { axes, ranges }, { about, figure, signals }) {
   const marks = signals.get("s_label")?.values;
   const patterns = new Map(figure.data.filter((trace) => trace.meta?.s_label).map((trace) => [trace.meta.s_label, trace]));
-  return [...patterns].flatMap(([mark, pattern]) => {
-    const marked = places.map((positions) => positions.filter((i) => marks[i] === mark));
-    const every = Math.ceil(marked.reduce((sum, positions) => sum + positions.length, 0) / RINGS);
-    return marked.map((positions, k) => {
-      const ringed = positions.filter((_, n) => n % every === 0);
+  if (!marks) return [];
+  const marked = places.map((positions) => positions.filter((i) => patterns.has(marks[i])));
+  const worn = ringed(Uint32Array.from(marked.flatMap((positions) => [...positions])).sort(), marks, axes, ranges, about.marks.rings);
+  return [...patterns].flatMap(([mark, pattern]) =>
+    order.map((k) => {
+      const own = marked[k].filter((i) => marks[i] === mark && worn.has(i));
       const { key } = scheme.groups[scheme.parts[k].group];
-      return { ...pattern, x: at(ringed, axes.x), y: at(ringed, axes.y), legendgroup: key };
-    });
-  });
+      return { ...pattern, x: at(own, axes.x), y: at(own, axes.y), legendgroup: key };
+    }),
+  );
+}
+
+/** Those of the marked points that wear a ring: all, or where they are many the first ones of a kind in each cell. */
+export function ringed(marked, marks, axes, ranges, { most, cells, each }) {
+  if (marked.length <= most) return new Set(marked);
+  const cell = (i, axis, number) => {
+    const [low, high] = ranges[axis];
+    return Math.min(Math.max(Math.floor(((axes[axis].values[i] - low) * number) / (high - low)), 0), number - 1);
+  };
+  const taken = new Map();
+  return new Set(
+    [...marked].filter((i) => {
+      const place = `${marks[i]} ${cell(i, "x", cells[0])} ${cell(i, "y", cells[1])}`;
+      taken.set(place, (taken.get(place) ?? 0) + 1);
+      return taken.get(place) <= each;
+    }),
+  );
 }
 
 function withoutCount(name) {
@@ -229,13 +245,16 @@ function legendEntry(name, { colour, symbol, key, rank }) {
   return { ...nothing, name, marker, legend: "legend", legendgroup: key, legendrank: rank };
 }
 
-function groupEntries({ groups, scale }, counts, total, look) {
-  if (scale) return [];
-  return groups.map((group, g) => {
-    const share = `${((100 * counts[g]) / Math.max(total, 1)).toFixed(1)}%`;
-    const count = `   ${counts[g].toLocaleString("en")} (${share})`;
-    return legendEntry(`${group.name}<span style='color:${look.muted}'>${count}</span>`, group);
-  });
+function groupEntries({ groups, scale }, counts, places, { look, words }) {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const entry = (name, count, group) => {
+    const share = `${((100 * count) / Math.max(total, 1)).toFixed(1)}%`;
+    const told = `   ${count.toLocaleString("en")} (${share})`;
+    return legendEntry(`${name}<span style='color:${look.muted}'>${told}</span>`, group);
+  };
+  if (!scale) return groups.map((group, g) => entry(group.name, counts[g], group));
+  const [{ length: valueless }] = places; // what a colour scale has no place for
+  return valueless ? [entry(words.no_value, valueless, { colour: look.no_value, symbol: "circle" })] : [];
 }
 
 /** The legend of the rings, without the numbers: those are of the drawn map. */
@@ -254,10 +273,10 @@ function barTraces({ groups, coloured, scale }, counts, figure) {
 // ------------------------------------------------------------------------------------------- histograms
 
 /** Counts of the shown points along an axis: bars by group, or where they are many lines over the bars of all. */
-function histogram(axis, signal, [start, end], places, scheme, look) {
+function histogram(axis, signal, [start, end], places, scheme, { look, counts: { linear, bins: steps, room } }) {
   const shown = places.reduce((sum, positions) => sum + positions.length, 0);
-  const bins = shown <= LINEAR ? 25 : shown <= 5000 ? 40 : 64;
-  const [low, high] = [start + ROOM * (end - start), end - ROOM * (end - start)];
+  const [, bins] = steps.find(([most]) => most === null || shown <= most);
+  const [low, high] = [start + room * (end - start), end - room * (end - start)];
   const width = (high - low) / bins;
   const table = scheme.groups.map(() => new Uint32Array(bins));
   places.forEach((positions, k) => {
@@ -290,26 +309,25 @@ function histogram(axis, signal, [start, end], places, scheme, look) {
     showlegend: false,
     hoverinfo: "skip",
   });
-  const byGroup = scheme.coloured && scheme.groups.length > 1;
-  const traces =
-    shown <= LINEAR && byGroup
-      ? table.map((counts, g) => bar(counts, scheme.groups[g].colour, { legendgroup: scheme.groups[g].key }))
-      : [bar(all, look.pale), ...(byGroup ? table.map((counts, g) => stairs(counts, scheme.groups[g])) : [])];
+  const sizes = table.map((counts) => counts.reduce((sum, count) => sum + count, 0));
+  const order = sizes.map((_, g) => g).sort((a, b) => sizes[b] - sizes[a] || b - a);
+  const bars = () => table.map((counts, g) => bar(counts, scheme.groups[g].colour, { legendgroup: scheme.groups[g].key }));
+  const lines = () => order.map((g) => stairs(table[g], scheme.groups[g]));
+  const traces = shown <= linear && scheme.coloured ? bars() : [bar(all, look.pale), ...(scheme.coloured ? lines() : [])];
   return { traces, highest: Math.max(...all) };
 }
 
 // ----------------------------------------------------------------------------------------------- layout
 
-function layoutOf(view, { about, figure }, { axes, ranges, scheme, histograms, counts, shown }) {
+function layoutOf(view, { about, figure }, { axes, ranges, scheme, histograms, counts, legend, shown }) {
   const drawn = figure.layout;
-  const unmoved = view.x === about.axes.x && view.y === about.axes.y;
-  const count = (pattern, highest) => ({ ...pattern, ...countAxis(highest, shown) });
+  const count = (pattern, highest) => ({ ...pattern, ...countAxis(highest, shown, about.counts) });
   return {
     ...drawn,
     images: [],
-    annotations: unmoved ? drawn.annotations : [],
-    xaxis: { ...drawn.xaxis, range: ranges.x, title: { ...drawn.xaxis.title, text: axes.x.title }, dtick: tickOf(axes.x) },
-    yaxis: { ...drawn.yaxis, range: ranges.y, title: { ...drawn.yaxis.title, text: axes.y.title }, dtick: tickOf(axes.y) },
+    annotations: unmoved(view, about) ? drawn.annotations : [],
+    xaxis: { ...drawn.xaxis, range: ranges.x, title: { ...drawn.xaxis.title, text: axes.x.title }, dtick: axes.x.tick },
+    yaxis: { ...drawn.yaxis, range: ranges.y, title: { ...drawn.yaxis.title, text: axes.y.title }, dtick: axes.y.tick },
     yaxis2: count(drawn.yaxis2, histograms[0].highest),
     xaxis3: count(drawn.xaxis3, histograms[1].highest),
     xaxis4: {
@@ -317,84 +335,37 @@ function layoutOf(view, { about, figure }, { axes, ranges, scheme, histograms, c
       type: "linear",
       range: [-0.6, scheme.groups.length - 0.4],
       tickvals: scheme.groups.map((_, g) => g),
-      ticktext: scheme.groups.map(({ short }) => clipped(short)),
+      ticktext: scheme.groups.map(({ short }) => short),
       visible: !scheme.scale,
     },
     yaxis4: { ...count(drawn.yaxis4, Math.max(...counts)), visible: !scheme.scale },
-    legend: { ...drawn.legend, title: { ...drawn.legend?.title, text: scheme.title } },
-    ...below(drawn, scheme, about.frame),
-    ...(scheme.scale ? { coloraxis: colourAxis(scheme, drawn, about.look) } : {}),
+    legend: { ...drawn.legend, title: { ...drawn.legend?.title, text: scheme.title }, ...(scheme.scale ? { itemclick: false, itemdoubleclick: false } : {}) },
+    ...below(drawn, legend.length, about),
+    ...(scheme.scale ? { coloraxis: colourAxis(scheme, about) } : {}),
   };
 }
 
-/** The legend of the rings, below that of the groups or the colour bar. */
-function below(drawn, scheme, frame) {
-  const { legend, legend2 } = drawn;
+/** The legend of the rings, below that of so many entries. */
+function below({ legend, legend2, legend3, ...drawn }, entries, { frame, legend: { title, entry, gap } }) {
   if (!legend2) return {};
-  const [, height] = inside(drawn, frame);
-  const pixels = scheme.scale ? 0.36 * height : TITLE + ROW * scheme.groups.length + GAP;
-  return { legend2: { ...(drawn.legend3 ?? legend2), y: legend.y - pixels / height }, legend3: undefined };
+  const pixels = entries && title + entry * entries + gap;
+  return { legend2: { ...(legend3 ?? legend2), y: legend.y - pixels / inside(drawn, frame)[1] }, legend3: undefined };
 }
 
-function clipped(text) {
-  return text && text.length > 8 && !text.includes("&") ? `${text.slice(0, 7)}…` : text;
-}
-
-function countAxis(highest, shown) {
-  if (shown <= LINEAR) return { type: "linear", range: [0, 1.08 * Math.max(highest, 1)], dtick: undefined, exponentformat: "none" };
-  const range = [-0.15, Math.log10(Math.max(highest, 1)) + 0.15];
-  return { type: "log", range, dtick: shown <= 2000 ? 1 : 2, exponentformat: "power" };
+function countAxis(highest, shown, { linear, fine, headroom, decades }) {
+  const most = Math.max(highest, 1);
+  if (shown <= linear) return { type: "linear", range: [0, headroom * most], dtick: undefined, exponentformat: "none" };
+  return { type: "log", range: [-decades, Math.log10(most) + decades], dtick: shown <= fine ? 1 : 2, exponentformat: "power" };
 }
 
 function rangeOf(view, axis, { about, figure, signals }) {
-  if (view[axis] === about.axes[axis]) return figure.layout[`${axis}axis`].range;
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of signals.get(view[axis]).values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  if (low > 0 && low < 0.5 * high) low = 0;
-  if (!(high > low)) [low, high] = [Math.min(0, 2 * low || 0), Math.max(0, 2 * low || 1)];
-  const room = ((high - low) * ROOM) / (1 - 2 * ROOM);
-  return [low - room, high + room];
+  return view[axis] === about.axes[axis] ? figure.layout[`${axis}axis`].range : signals.get(view[axis]).axis;
 }
 
-/** A tick at each number where there are a few whole ones, else Plotly's choice. */
-function tickOf({ form, values }) {
-  if (form !== "values" || !Number.isInteger(values[0])) return undefined;
-  const whole = values.every((value) => Number.isNaN(value) || Number.isInteger(value));
-  return whole && values.every((value) => !(Math.abs(value - values[0]) > 12)) ? 1 : undefined;
-}
-
-/** The scale over the middle 98 hundredths: a few values far out would take all the colours. */
-function colourAxis({ scale, title }, drawn, look) {
-  const known = scale.values.filter((value) => !Number.isNaN(value)).sort();
-  const [low, high] = [0.01, 0.99].map((share) => known[Math.round(share * (known.length - 1))]);
-  const ticks = Array.from({ length: 5 }, (_, k) => low + (k * (high - low)) / 4);
-  const texts = ticks.map((tick) => String(Number(tick.toPrecision(3))));
-  if (known[0] < low) texts[0] = `≤ ${texts[0]}`;
-  if (known.at(-1) > high) texts[4] = `≥ ${texts[4]}`;
-  return {
-    cmin: low,
-    cmax: high > low ? high : low + 1,
-    colorscale: look.continuous,
-    colorbar: {
-      title: { text: title, font: drawn.legend?.title.font, side: "top" },
-      tickvals: ticks,
-      ticktext: texts,
-      tickfont: { size: 11.5 },
-      ticks: "outside",
-      ticklen: 4,
-      tickcolor: look.line,
-      x: drawn.legend.x,
-      xanchor: "left",
-      y: drawn.legend.y,
-      yanchor: "top",
-      len: 0.42,
-      thickness: 14,
-      outlinewidth: 0,
-    },
-  };
+function colourAxis({ scale, title }, { look, color_bar: bar }) {
+  const { low, high, ticks, texts } = scale;
+  const colorbar = { ...bar, title: { ...bar.title, text: title }, tickvals: ticks, ticktext: texts };
+  return { cmin: low, cmax: high, colorscale: look.continuous, colorbar };
 }
 
 function inside({ margin }, { width, height }) {

@@ -76,7 +76,7 @@ function compute() {
 async function draw() {
   const { data, layout } = now.figure;
   const bright = highlighted();
-  const traces = data.map((trace, k) => (bright && k < bright.length ? { ...trace, selectedpoints: bright[k] } : trace));
+  const traces = data.map((trace, k) => (bright?.[k] ? { ...trace, selectedpoints: bright[k] } : trace));
   const { x, y, colour } = state.view;
   const kept = { zoomed: `${x} ${y} ${state.resets}`, hidden: `${colour} ${state.resets}` };
   const dragmode = state.tool === "pan" ? "pan" : "zoom";
@@ -84,8 +84,8 @@ async function draw() {
   place();
 }
 
-/** Per trace the numbers of the picked points, which stay bright among the others, and of the rings none; null where
- * nothing is picked. */
+/** Per trace the numbers of the picked points, which stay bright among the others, of the rings none, of all else
+ * undefined; null where nothing is picked. */
 function highlighted() {
   if (!state.picked) return null;
   const bright = new Uint8Array(about.points);
@@ -95,18 +95,14 @@ function highlighted() {
     positions.forEach((position, k) => bright[position] && numbers.push(k));
     return numbers;
   });
-  return [...points, ...ringed().map(() => [])];
-}
-
-/** The traces of the rings, which follow those of the points. */
-function ringed() {
-  return now.figure.data.filter((trace) => trace.meta?.s_label);
+  return now.figure.data.map((trace, k) => points[k] ?? (trace.meta?.s_label ? [] : undefined));
 }
 
 /** Brightens what is picked. */
 function highlight() {
-  const traces = [...now.places, ...ringed()].map((_, k) => k);
-  return Plotly.restyle(plot, { selectedpoints: highlighted() ?? [null] }, traces);
+  const bright = highlighted();
+  const traces = now.figure.data.flatMap((trace, k) => (k < now.places.length || trace.meta?.s_label ? [k] : []));
+  return Plotly.restyle(plot, { selectedpoints: bright ? traces.map((k) => bright[k]) : [null] }, traces);
 }
 
 /** Puts the ring of the pinned example on its point, and the outline of the selection around its points. */

@@ -11,14 +11,16 @@ import zlib
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from datamap_cli.plot import hover
+from datamap_cli.config import PlotConfig
+from datamap_cli.plot import encoding, hover, legends, marginals
+from datamap_cli.plot.words import Words
 from datamap_cli.signals import Derivation, find, is_class
 
 BLOCK = 1024
@@ -69,15 +71,15 @@ def pack(
     trajectories: Trajectories | None,
     axes: Mapping[str, str],
     classes: Sequence[str],
-    text_budget_mb: float,
+    settings: PlotConfig,
 ) -> Payload:
     """The blocks of these points, whose frames have a row each; `axes` are the signals of the drawn "x" and "y"."""
     with ThreadPoolExecutor(2) as pool:  # zlib lets go of the interpreter
         # as texts: JavaScript knows no whole numbers beyond 2⁵³
         names = summary["id"].cast(pl.String)
         ids = _listed("ids", [_lists([names], None, start) for start in _starts(summary)], pool)
-        texts, about_texts = _texts(examples, text_budget_mb, pool)
-        signals, about_signals = _signals(summary, axes, classes, pool)
+        texts, about_texts = _texts(examples, settings.text_budget_mb, pool)
+        signals, about_signals = _signals(summary, axes, classes, Words(settings.language), pool)
         courses, about_courses = _courses(trajectories)
     about = {"points": summary.height, "block": BLOCK, "texts": about_texts, **about_signals, "courses": about_courses}
     return Payload(about, {**ids, **texts, **signals, **courses})
@@ -158,7 +160,7 @@ def _cut(texts: pl.Series, length: int) -> pl.Series:
 
 
 def _signals(
-    summary: pl.DataFrame, axes: Mapping[str, str], classes: Sequence[str], pool: ThreadPoolExecutor
+    summary: pl.DataFrame, axes: Mapping[str, str], classes: Sequence[str], words: Words, pool: ThreadPoolExecutor
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Blocks of the numeric columns, one each; the drawn axes have none, they are in the figure."""
     numeric = [name for name, kind in summary.schema.items() if kind.is_numeric() or kind == pl.Boolean]
@@ -176,17 +178,43 @@ def _signals(
             carried.add(name)
             left -= len(block)
     kept = [name for name in names if name in carried]
+    looks = dict(zip(kept, pool.map(lambda name: _look(name, summary[name], words, classes), kept), strict=True))
     about = [
         {
             "name": name,
             "title": hover.escape(hover.cut(name)),
             "classes": bool(classes) and is_class(name),
             **(forms[name] if name in forms else packed[name][0]),
+            **looks[name],
         }
         for name in kept
     ]
     blocks = {f"signal-{number}": packed[name][1] for number, name in enumerate(kept) if name in packed}
     return blocks, {"signals": about, "omitted": [name for name in names if name not in carried]}
+
+
+def _look(name: str, values: pl.Series, words: Words, classes: Sequence[str]) -> dict[str, Any]:
+    """The look of a signal, for the page's menus."""
+    found = encoding.encode(name, values, words, classes)
+    about = {
+        "axis": found.axis.range,
+        "tick": found.axis.tick,
+        "legend": hover.escape(hover.cut(name, legends.NAME)),
+    }
+    if isinstance(found.color, encoding.Scale):
+        return {**about, "scale": asdict(found.color)}
+    scheme = found.color
+    categories = [
+        {
+            "name": hover.escape(hover.cut(category.name, legends.NAME)),
+            "short": hover.escape(hover.cut(category.short, marginals.SHORT)),
+            "colour": category.color,
+            "symbol": category.marker,
+        }
+        for category in scheme.categories
+    ]
+    indices = {"values": scheme.values, "others": scheme.others, "valueless": scheme.valueless}
+    return {**about, "scheme": {"categories": categories, "listed": scheme.listed, **indices}}
 
 
 def _derivation(summary: pl.DataFrame, name: str, drawn: Collection[str]) -> Derivation | None:
