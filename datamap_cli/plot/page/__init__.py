@@ -35,7 +35,18 @@ _POLICY = (
 _LABEL, _RUNNER_UP = look.PALETTE[-1], look.PALETTE[2]
 """Colours of the two lines of a course."""
 _HERE = Path(__file__).parent
-_SCRIPTS = ("dom.js", "data.js", "card.js", "table.js", "list.js", "filters.js", "selection.js", "figure.js", "page.js")
+_SCRIPTS = (
+    "dom.js",
+    "data.js",
+    "card.js",
+    "table.js",
+    "list.js",
+    "filters.js",
+    "selection.js",
+    "tools.js",
+    "figure.js",
+    "page.js",
+)
 """Each after those it imports from."""
 
 
