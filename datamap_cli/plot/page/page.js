@@ -2,7 +2,7 @@
 
 import { hoverCard, listRow, pinnedCard } from "./card.js";
 import { example, json, openBlocks, openCourses, openSignals, search } from "./data.js";
-import { drawing, element, visible } from "./dom.js";
+import { element, visible } from "./dom.js";
 import { figureOf, fitted, isPlain, openFigure, shownPoints } from "./figure.js";
 import { openFilters } from "./filters.js";
 import { openList } from "./list.js";
