@@ -148,7 +148,9 @@ def plot(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write, without suffix: STEM.html and STEM.png.", metavar="STEM", show_default="maps/…"
+            help="Where to write: STEM.html and STEM.png; with the suffix .html, .png, .svg or .pdf that file alone.",
+            metavar="STEM",
+            show_default="maps/…",
         ),
     ] = None,
     summary: Annotated[
@@ -311,7 +313,8 @@ def compare(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write, without suffix: STEM.json, .tsv, .html and .png.",
+            help="Where to write: STEM.json, .tsv, .html and .png; with one of these suffixes, or .svg or .pdf, that "
+            "file alone.",
             metavar="STEM",
             show_default="RUN_A/maps/compare-…",
         ),

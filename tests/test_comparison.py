@@ -217,7 +217,7 @@ def test_two_seeds_are_compared_in_words_json_table_and_map(tmp_path: Path, run_
     table = pl.read_csv(stem.with_suffix(".tsv"), separator="\t")
     frames = [pl.read_parquet(tmp_path / name / "summary.parquet") for name in "ab"]
     assert 30 == account["examples"] == table.height == sum(sum(row.values()) for row in account["regions"].values())
-    assert account["other region"] == table.filter(pl.col("region_a") != pl.col("region_b")).height
+    assert account["other_region"] == table.filter(pl.col("region_a") != pl.col("region_b")).height
     expected = spearman(frames[0]["aum"].to_list(), frames[1]["aum"].to_list())
     assert expected == pytest.approx(account["signals"]["aum"]["spearman"])
     by_id = table.sort("id")
@@ -231,11 +231,26 @@ def test_a_run_is_like_itself(tmp_path: Path, run_cli: Cli) -> None:
     make_run(tmp_path / "a", 1)
     code, _, _ = run_cli("compare", tmp_path / "a", tmp_path / "a", "--no-png", "--output", tmp_path / "same")
     account = json.loads((tmp_path / "same.json").read_text())
-    assert (0, 0) == (code, account["other region"])
+    assert (0, 0) == (code, account["other_region"])
     for signal, found in account["signals"].items():
         assert found["spearman"] is None or math.isclose(1, found["spearman"]), signal
         assert found["agreement"] in (None, 1.0), signal
     assert account["regions"]["ambiguous"]["easy-to-learn"] == 0
+
+
+def test_classes_in_another_order_are_compared_by_name(tmp_path: Path, run_cli: Cli) -> None:
+    make_run(tmp_path / "a", 1)
+    examples = examples_frame(30, 3).with_columns(label=2 - pl.col("label"))  # the same names, from the other end
+    run = write_run(tmp_path / "b", examples, random_probs(30, 3, 4, 1)[:, :, ::-1])
+    with run.scratch() as scratch:
+        signals.write_summary(run.write_summary, run.evaluations(), scratch)
+    info = json.loads((tmp_path / "b" / "run.json").read_text())
+    (tmp_path / "b" / "run.json").write_text(json.dumps({**info, "classes": ["2", "1", "0"]}))
+    code, _, err = run_cli("compare", tmp_path / "a", tmp_path / "b", "--output", tmp_path / "c.json")
+    account = json.loads((tmp_path / "c.json").read_text())
+    assert (0, "", 0) == (code, err, account["other_label"])
+    assert {1.0} == {found["agreement"] for found in account["signals"].values()} - {None}
+    assert ["a", "b", "c.json"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

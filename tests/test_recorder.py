@@ -159,6 +159,41 @@ def test_labels_may_be_class_names_and_ids_texts(tmp_path: Path) -> None:
     assert "recorder" == run.info.origin.kind
 
 
+def test_fractions_may_come_after_whole_numbers(tmp_path: Path) -> None:
+    with SignalRecorder(tmp_path, examples={"id": range(4), "label": [0, 1, 0, 1]}, classes=["a", "b"]) as recorder:
+        recorder.record(step=0, ids=[0, 1], probs=PROBS[:2], extra={"g": [1, 2]})
+        recorder.record(step=0, ids=[2, 3], probs=PROBS[:2], extra={"g": [0.5, 0.25]})
+        recorder.finish_evaluation()
+    assert [1.0, 2.0, 0.5, 0.25] == summarize(Run.open(tmp_path).evaluations())["avg_g"].to_list()
+
+
+@pytest.mark.parametrize("values", [[3.5, 4.5], ["x", "y"]])
+def test_columns_of_the_users_never_clash_with_what_is_computed(tmp_path: Path, values: list[Any]) -> None:
+    names = (
+        *("times", "one_hot", "mean_probs", "avg_entropy", "whole", "log_label_probs", "log_other_probs", "g@0"),
+        *("log_label_probs 0", "entropy 0", "times@0"),
+    )
+    probs = [[0.9, 0.1], [0.4, 0.6]]
+    summaries = []
+    for extra in ({}, dict.fromkeys(names, values)):
+        run_dir = tmp_path / str(len(extra))
+        with SignalRecorder(run_dir, examples={"id": [0, 1], "label": [0, 1]}, classes=["a", "b"]) as recorder:
+            recorder.record(step=0, ids=[0, 1], probs=probs, extra=extra)
+            recorder.finish_evaluation()
+        summaries.append(summarize(Run.open(run_dir).evaluations()))
+    assert summaries[0].equals(summaries[1].select(summaries[0].columns))
+    for name in names:
+        assert values == summaries[1][f"last_{name}" if values[0] == 3.5 else name].to_list()
+
+
+def test_two_columns_that_would_become_one_are_refused_by_name(tmp_path: Path) -> None:
+    with SignalRecorder(tmp_path, examples={"id": [0, 1], "label": [0, 1]}, classes=["a", "b"]) as recorder:
+        recorder.record(step=0, ids=[0, 1], probs=PROBS[:2], extra={"g": [1, 2], "avg_g": ["x", "y"]})
+        recorder.finish_evaluation()
+    message = refusal(lambda: summarize(Run.open(tmp_path).evaluations()))
+    assert "two columns that would both be avg_g; rename one" in message
+
+
 class Tensor:
     """Looks like a tensor on a GPU that needs gradients: only `detach().cpu().numpy()` gives its values."""
 
@@ -244,6 +279,12 @@ PROBS = [[0.5, 0.5]] * 4
         (
             lambda r: (half(r), r.record(step=1, ids=[2], probs=PROBS[:1], extra={"g": [1]})),
             "step 1: extra g, but none before",
+        ),
+        (
+            lambda r: [
+                r.record(step=1, ids=[i], probs=PROBS[:1], extra={"g": [value]}) for i, value in enumerate((1, "x"))
+            ],
+            "step 1: extra g: numbers in one batch, texts in another",
         ),
     ],
 )

@@ -22,7 +22,8 @@ import pytest
 from datamap_cli import SignalRecorder, signals
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import Run, directory, files
+from datamap_cli.run import Run, files
+from datamap_cli.run.output import Output
 from tests.support import examples_frame, random_probs, summarize, write_run
 
 
@@ -113,7 +114,7 @@ def test_maps_may_lie_beside_those_of_others(tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "town.png").write_text("mine")
     run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
-    ours = run.map_page(PlotConfig())
+    ours = run.map_output(PlotConfig()).path("html")
     run.enter(ours)
     ours.write_text("ours")
     write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1), overwrite=True)
@@ -417,13 +418,28 @@ def test_polars_own_words_for_a_full_disk_are_understood(
 def test_maps_are_named_by_what_they_show(tmp_path: Path) -> None:
     run = write_run(tmp_path, examples_frame(3, 2), random_probs(3, 2, 1))
     maps = tmp_path / "maps"
-    assert maps / "avg_probs-label_var.html" == run.map_page(PlotConfig())
+    assert maps / "avg_probs-label_var.html" == run.map_output(PlotConfig()).path("html")
     filtered = PlotConfig(criterion="forgetting_times", threshold=1, use_l_times=0)
-    assert "avg_probs-label_var.forgetting_times-1.l_times-0.html" == run.map_page(filtered).name
-    chosen = run.map_page(PlotConfig(where="avg_probs < 0.3", color_by="aum")).name
+    assert "avg_probs-label_var.forgetting_times-1.l_times-0.html" == run.map_output(filtered).path("html").name
+    chosen = run.map_output(PlotConfig(where="avg_probs < 0.3", color_by="aum")).stem.name
     assert "avg_probs-label_var.color-aum.where-avg_probs-0.3-" in chosen
-    assert chosen != run.map_page(PlotConfig(where="avg_probs > 0.3", color_by="aum")).name
-    assert Path("a/v1.2.html") == directory.page_of(Path("a/v1.2")) == directory.page_of(Path("a/v1.2.png"))
+    assert chosen != run.map_output(PlotConfig(where="avg_probs > 0.3", color_by="aum")).stem.name
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["a/m.html", "a/m.png"], "a/m"),
+        (["a/v1.2.html", "a/v1.2.png"], "a/v1.2"),
+        (["a/m.svg"], "a/m.svg"),
+        (["a/v1.2.pdf"], "a/v1.2.PDF"),
+        (["a/m.html"], "a/m.html"),
+        (["a/m.json.html", "a/m.json.png"], "a/m.json"),
+    ],
+)
+def test_a_known_suffix_means_that_file_alone_and_another_is_part_of_the_stem(files: list[str], name: str) -> None:
+    output = Output.of(Path(name))
+    assert files == [str(output.path(format)) for format in output.wanted(["html", "png"])]
 
 
 @pytest.mark.parametrize("model", ["tiny", "/srv/models/tiny", "models/tiny/"])

@@ -28,6 +28,13 @@ def pair(first: pl.DataFrame, second: pl.DataFrame, names: tuple[str, str]) -> p
     return first.join(renamed, on="id", how="left", maintain_order="left")
 
 
+def by_name(summary: pl.DataFrame, classes: Sequence[str], order: Sequence[str]) -> pl.DataFrame:
+    """The summary with class indices that are places in `order`, which has the same names as its own `classes`."""
+    places = pl.Series([order.index(name) for name in classes], dtype=pl.Int64)
+    indices = [name for name in summary.columns if signals.is_class(name)]
+    return summary.with_columns(places.gather(summary[name]).alias(name) for name in indices)
+
+
 def correlations(both: pl.DataFrame) -> pl.DataFrame:
     """Spearman's rank correlation of every signal that both have: signal, spearman, agreement, examples.
 

@@ -15,7 +15,8 @@ from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.arrows import arrows
 from datamap_cli.plot.plain import plain_page
-from datamap_cli.run import Run, directory, files
+from datamap_cli.run import Run, files
+from datamap_cli.run.output import Output
 
 
 def compare(config: Config, directories: tuple[Path, Path], output: Path | None, number: int) -> None:
@@ -25,10 +26,13 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
     first, second = (run.info.classes for run in runs)
     if len(first) != len(second):
         raise DatamapError(f"{names[0]} has {len(first)} classes, {names[1]} {len(second)}; they cannot be compared")
-    if first != second:
+    same = sorted(first) == sorted(second)
+    if not same:
         terminal.note("the classes have other names in the two runs; they are compared by their index")
     region = signals.region()
     summaries = [run.scan_summary().with_columns(region.alias("region")).collect(engine="streaming") for run in runs]
+    if same:
+        summaries[1] = comparison.by_name(summaries[1], second, first)
     both = comparison.pair(summaries[0], summaries[1], names)
     relabelled = both.filter(pl.col("label") != pl.col("label@b")).height
     if relabelled:
@@ -39,8 +43,7 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
     moves = moves.join(both.select("id", "label", "region", "region@b"), on="id", how="left", maintain_order="left")
     changed = both.filter(pl.col("region") != pl.col("region@b")).height
 
-    stem = output or directories[0] / "maps" / f"compare-{directories[1].resolve().name}"
-    html = directory.page_of(stem)
+    place = runs[0].comparison_output(directories[1]) if output is None else Output.of(output, ("json", "tsv"))
     number = min(number, moves.height)
     title = f"From {names[0]} to {names[1]}"
     figure = arrows(
@@ -54,8 +57,8 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
     account = {
         "runs": [{"directory": name, "id": run.info.run_id} for name, run in zip(names, runs, strict=True)],
         "examples": both.height,
-        "other label": relabelled,
-        "other region": changed,
+        "other_label": relabelled,
+        "other_region": changed,
         "regions": crossing,
         "signals": {row["signal"]: {k: v for k, v in row.items() if k != "signal"} for row in correlations.to_dicts()},
         "map": {"x": config.plot.attr2, "y": config.plot.attr1},
@@ -74,13 +77,17 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
     )
     terminal.print_comparison(correlations, crossing, both.height)
     typer.echo()
-    paths = [html.with_suffix(suffix) for suffix in (".json", ".tsv")]
-    runs[0].enter(*paths)
-    files.write_text(paths[0], json.dumps(account, ensure_ascii=False, indent=1) + "\n")
-    files.write_table(paths[1], table, spreadsheet_safe=config.plot.spreadsheet_safe)
-    for path in paths:
-        typer.echo(f"comparison: {path}")
-    pictures.write(figure, plain_page(figure, title), html, config.plot, "comparison", runs[0])
+    for format in place.wanted(["json", "tsv"]):
+        path = place.path(format)
+        if format in ("json", "tsv"):
+            runs[0].enter(path)
+        if format == "json":
+            files.write_text(path, json.dumps(account, ensure_ascii=False, indent=1) + "\n")
+        if format == "tsv":
+            files.write_table(path, table, spreadsheet_safe=config.plot.spreadsheet_safe)
+        if format in ("json", "tsv"):
+            typer.echo(f"comparison: {path}")
+    pictures.write(figure, plain_page(figure, title), place, config.plot, "comparison", runs[0])
 
 
 def _texts(run: Run, ids: pl.Series, height: int) -> pl.Series:

@@ -13,7 +13,8 @@ from datamap_cli.commands import pictures
 from datamap_cli.config import Config
 from datamap_cli.data import summaries
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import Run, directory
+from datamap_cli.run import Run
+from datamap_cli.run.output import Output
 from datamap_cli.text import first_line
 
 
@@ -28,7 +29,7 @@ def check(config: Config) -> None:
 
 
 def draw(config: Config, output: Path | None) -> None:
-    """Draws the map of the run to `output`, a stem, or into the run directory."""
+    """Draws the map of the run to `output`, a stem or one file, or into the run directory."""
     run = Run.open(config.run_dir)
     summary = run.scan_summary()
     data_map = drawing.draw(
@@ -49,12 +50,12 @@ def draw(config: Config, output: Path | None) -> None:
         evaluations=len(run.info.evaluations),
         trajectories=_trajectories(run, points["id"]),
     )
-    html = run.map_page(config.plot) if output is None else directory.page_of(output)
-    pictures.write(data_map.figure, document, html, config.plot, "map", run)
+    place = run.map_output(config.plot) if output is None else Output.of(output)
+    pictures.write(data_map.figure, document, place, config.plot, "map", run)
 
 
 def draw_table(summary: Path, config: Config, output: Path | None) -> None:
-    """Draws the map of a summary in a file of its own to `output`, a stem, or beside the file."""
+    """Draws the map of a summary in a file of its own to `output`, a stem or one file, or beside the file."""
     table = summaries.read_summary(summary)
     labels = [name for name in table.columns if signals.is_class(name)]
     data_map = drawing.draw(
@@ -67,8 +68,8 @@ def draw_table(summary: Path, config: Config, output: Path | None) -> None:
     document = drawing.page(
         data_map, points, config.plot, examples=None, classes=[], evaluations=None, trajectories=None
     )
-    html = directory.page_of(output or summary.with_suffix(""))
-    pictures.write(data_map.figure, document, html, config.plot, "map")
+    place = Output(summary.with_suffix("")) if output is None else Output.of(output)
+    pictures.write(data_map.figure, document, place, config.plot, "map")
 
 
 def _of_points(summary: pl.LazyFrame, data_map: drawing.DataMap) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.curves import Curve, precision_recall
 from datamap_cli.plot.plain import plain_page
-from datamap_cli.run import Run, directory, files
+from datamap_cli.run import Run, files
 from datamap_cli.signals.averages import mean_probs
 from datamap_cli.train import is_main_process
 
@@ -102,8 +102,7 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
         subtitle=f"{int(flipped.sum()):,} of {len(flipped):,} labels flipped to {towards}"
         + (f"; {config.train.folds} folds" if config.train.folds else ""),
     )
-    html = directory.page_of(own.run_dir / "maps" / "precision-recall")
-    pictures.write(figure, plain_page(figure, title), html, config.plot, "selfcheck", run)
+    pictures.write(figure, plain_page(figure, title), run.curves_output(), config.plot, "selfcheck", run)
 
 
 def _plant(data: dataset.Dataset, amount: int | float, seed: int, towards: Any) -> _Planted:

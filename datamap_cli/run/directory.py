@@ -24,6 +24,7 @@ import polars as pl
 from datamap_cli.config import PlotConfig
 from datamap_cli.errors import DatamapError
 from datamap_cli.run import embeddings, files, lock, parts, reports
+from datamap_cli.run.output import Output
 from datamap_cli.run.records import ROW_GROUP, as_parquet, scan_records
 from datamap_cli.run.reports import EvaluationInfo, Origin, RunInfo
 from datamap_cli.text import first_line, short
@@ -335,8 +336,16 @@ class Run:
 
     # --------------------------------------------------------------------------------------- maps
 
-    def map_page(self, plot: PlotConfig) -> Path:
-        """Where the HTML of a map goes, and its pictures beside it; the name says what it shows."""
+    def comparison_output(self, other: Path) -> Output:
+        """Where the comparison with the run in `other` goes."""
+        return Output(self.directory / "maps" / f"compare-{other.resolve().name}")
+
+    def curves_output(self) -> Output:
+        """Where the curves of a self-check go."""
+        return Output(self.directory / "maps" / "precision-recall")
+
+    def map_output(self, plot: PlotConfig) -> Output:
+        """Where the page of a map goes, and its pictures beside it; the name says what it shows."""
         parts = [f"{plot.attr1}-{plot.attr2}"]
         if plot.criterion is not None:
             parts.append(f"{plot.criterion}-{plot.threshold:g}")
@@ -347,12 +356,7 @@ class Run:
         if plot.where is not None:  # any length: a digest tells those apart whose beginnings are alike
             digest = hashlib.sha256(plot.where.encode()).hexdigest()[:8]
             parts.append(f"where-{re.sub(r'[^A-Za-z0-9_.]+', '-', plot.where)[:40].strip('-')}-{digest}")
-        return page_of(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
-
-
-def page_of(stem: Path) -> Path:
-    """The HTML by the stem that it has in common with its pictures, or by the name of one of them."""
-    return stem.with_name(re.sub(r"\.(html|png)$", "", stem.name) + ".html")
+        return Output(self.directory / "maps" / re.sub(r"[^\w.+-]", "_", ".".join(parts)))
 
 
 def _scan_parquet(path: Path, remedy: str) -> pl.LazyFrame:

@@ -244,6 +244,11 @@ class _Evaluation:
                 self.extra[name] = np.empty(
                     len(self.seen), dtype=object if values.dtype.kind in "OUS" else values.dtype
                 )
+            elif (values.dtype.kind in "OUS") != (self.extra[name].dtype == object):
+                raise DatamapError(f"step {self.step}: extra {name}: numbers in one batch, texts in another")
+            elif values.dtype.kind not in "OUS":  # fractions may come after whole numbers
+                wide = np.result_type(self.extra[name].dtype, values.dtype)
+                self.extra[name] = self.extra[name].astype(wide, copy=False)
             self.extra[name][rows] = values
         for name, values in fields.items():
             if first:

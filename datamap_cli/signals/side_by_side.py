@@ -120,6 +120,10 @@ def side_by_side(
     def at_each(name: str) -> list[pl.Expr]:
         return [pl.col(f"{name}@{t}") for t in each]
 
+    # a column of the records, whatever its name, ends in @t here: what is computed has none, and cannot clash with it
+    def computed(name: str) -> list[pl.Expr]:
+        return [pl.col(f"{name} {t}") for t in each]
+
     wide = pl.concat(
         [evaluation.rename(lambda name, t=t: f"{name}@{t}") for t, evaluation in enumerate(evaluations)],  # type: ignore[misc]
         how="horizontal",
@@ -132,20 +136,20 @@ def side_by_side(
         nothing = pl.lit(pl.Series([[0.0] * n_classes], dtype=pl.Array(pl.Float64, n_classes))).first()
         wide = wide.with_columns(one_hot=pl.concat_arr([(label == k).cast(pl.Float64) for k in range(n_classes)]))
         others = [largest_other(probs, pl.col("one_hot")) for probs in at_each("probs")]
-        of_all_probs = {f"entropy@{t}": entropy(probs) for t, probs in enumerate(at_each("probs"))}
+        of_all_probs = {f"entropy {t}": entropy(probs) for t, probs in enumerate(at_each("probs"))}
         of_all_probs["mean_probs"] = total(
             probs if complete else probs.fill_null(nothing) for probs in at_each("probs")
         ) / pl.col("times")
     wide = wide.with_columns(
-        *(log(p).alias(f"log_label_probs@{t}") for t, p in enumerate(at_each("label_probs"))),
-        *(log(p).alias(f"log_other_probs@{t}") for t, p in enumerate(others)),
+        *(log(p).alias(f"log_label_probs {t}") for t, p in enumerate(at_each("label_probs"))),
+        *(log(p).alias(f"log_other_probs {t}") for t, p in enumerate(others)),
         avg_probs=total(p if complete else p.fill_null(0) for p in at_each("label_probs")) / pl.col("times"),
         **of_all_probs,
     )
     dynamics = SideBySide(
         label_probs=at_each("label_probs"),
-        log_label_probs=at_each("log_label_probs"),
-        log_other_probs=at_each("log_other_probs"),
+        log_label_probs=computed("log_label_probs"),
+        log_other_probs=computed("log_other_probs"),
         correct=at_each("correct"),
         pred_label=at_each("pred_label"),
         times=pl.col("times"),
@@ -161,5 +165,5 @@ def side_by_side(
     return wide.with_columns(
         # ddof 0: the tutorial uses np.var
         label_var=dynamics.mean([(p - pl.col("avg_probs")) ** 2 for p in dynamics.label_probs]),
-        **({"avg_entropy": dynamics.mean(at_each("entropy"))} if n_classes is not None else {}),
+        **({"avg_entropy": dynamics.mean(computed("entropy"))} if n_classes is not None else {}),
     ), dynamics

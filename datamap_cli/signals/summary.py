@@ -24,6 +24,10 @@ T = TypeVar("T")
 BLOCK = 6_500_000
 
 
+# no column of the user's has such a name
+_WHOLE = "\N{NUL}whole"
+
+
 class NotWholeError(Exception):
     """Records that are not whole or not beside those of the same example; `alignment.align` mends it or says why."""
 
@@ -125,6 +129,9 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
     taken = [name for name in own if not schemas[0][name].is_numeric() and name in {s.name for s in SIGNALS}]
     if taken:
         raise DatamapError(f"{next(iter(evaluations))}: the column {taken[0]} has the name of a signal; rename it")
+    given = [column for name in own for column in _own_names(name, schemas[0][name])]
+    if doubled := [name for name in given if given.count(name) > 1]:
+        raise DatamapError(f"{next(iter(evaluations))}: two columns that would both be {doubled[0]}; rename one")
     optional = ["s_label", *own] if "s_label" in schemas[0] else own
     wide, dynamics = side_by_side(
         [
@@ -153,19 +160,19 @@ def summarize(evaluations: Mapping[str, pl.LazyFrame], options: Options | None =
             for name in own
             for expression in _own(name, schemas[0][name], [pl.col(f"{name}@{t}") for t in each], dynamics)
         ),
-        whole=pl.all_horizontal(*(_is_whole(t, n_classes, incomplete=incomplete) for t in each)),
+        pl.all_horizontal(*(_is_whole(t, n_classes, incomplete=incomplete) for t in each)).alias(_WHOLE),
     )
     schema = query.collect_schema()
     return query.map_batches(
-        _refuse_unwhole, schema={name: kind for name, kind in schema.items() if name != "whole"}, streamable=True
+        _refuse_unwhole, schema={name: kind for name, kind in schema.items() if name != _WHOLE}, streamable=True
     )
 
 
 def _refuse_unwhole(summary: pl.DataFrame) -> pl.DataFrame:
     """Fails the query at the first block of rows that holds one that is not whole."""
-    if not summary["whole"].all():
+    if not summary[_WHOLE].all():
         raise NotWholeError
-    return summary.drop("whole")
+    return summary.drop(_WHOLE)
 
 
 def _signal(signal: Signal, dynamics: SideBySide, *, all_probs: bool) -> pl.Expr:
@@ -195,7 +202,11 @@ def _is_whole(t: int, n_classes: int | None, *, incomplete: bool) -> pl.Expr:
     return pl.lit(True) if incomplete else whole
 
 
+def _own_names(name: str, dtype: pl.DataType) -> list[str]:
+    """The columns of the summary that a column of the user's becomes."""
+    return [f"avg_{name}", f"last_{name}"] if dtype.is_numeric() else [name]
+
+
 def _own(name: str, dtype: pl.DataType, values: list[pl.Expr], dynamics: SideBySide) -> list[pl.Expr]:
-    if dtype.is_numeric():
-        return [dynamics.mean(values).alias(f"avg_{name}"), dynamics.last(values).alias(f"last_{name}")]
-    return [dynamics.last(values).alias(name)]
+    columns = [dynamics.mean(values), dynamics.last(values)] if dtype.is_numeric() else [dynamics.last(values)]
+    return [column.alias(own) for column, own in zip(columns, _own_names(name, dtype), strict=True)]
