@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHONS := 3.10 3.11 3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test fuzz lint bench bench-train bench-plot bench-truth docs release constraints clean
+.PHONY: help setup browser demo test fuzz lint bench bench-train bench-plot bench-check bench-truth docs release constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,7 @@ fuzz: setup ## Damage every kind of input N times (N=200); no traceback may come
 lint: setup ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/oxlint --deny-warnings datamap_cli/plot/page
+	$(BIN)/oxlint --deny-warnings datamap_cli/plot
 	$(BIN)/mypy
 
 bench: setup ## Print ratios of start-up and summary against the named baselines
@@ -63,6 +63,9 @@ bench-train: setup ## The same of training and collecting
 bench-plot: setup ## The same of maps, as files and in the browser
 	$(BIN)/python -m tests.benchmarks.plot
 	$(BIN)/python -m tests.benchmarks.page
+
+bench-check: setup ## The same of checking a file, beside scikit-learn and cleanlab
+	$(BIN)/python -m tests.benchmarks.check
 
 bench-truth: setup ## Measure how well signals find planted label errors, beside cleanlab; hours
 	$(BIN)/python -m tests.benchmarks.truth

@@ -241,6 +241,53 @@ def selfcheck(
 
 
 @app.command(rich_help_panel=ACT)
+def check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The data file, over the YAML's `data.train`.", metavar="FILE", show_default=False),
+    ] = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option(help="A dev set of the same columns: do training texts stand in it?", metavar="FILE"),
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write, without suffix: STEM.json and STEM.html.",
+            metavar="STEM",
+            show_default="check/FILE in the run directory; without -c, FILE.check here",
+        ),
+    ] = None,
+    strict: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exit with 1 if there is such a finding: bad-rows, conflicts, duplicates, near-duplicates, leaks, "
+            "rare-classes, alike-classes, contradicted, or all. Repeatable.",
+            metavar="NAME",
+        ),
+    ] = None,
+) -> None:
+    """Say what is wrong with a labelled file, in seconds: no training, no Paddle.
+
+    Bad rows, the same text under different labels, duplicates, training
+    texts in the dev set, classes that look alike, and labels that the
+    other examples contradict. A report here, as JSON, and as HTML.
+    """
+    from datamap_cli.commands import check as command
+
+    values: dict[str, Any] = {"data.train": None if file is None else str(file)}
+    resolved = _load(config, None, overrides, values, needed=False)
+    if resolved.data.train is None:
+        raise DatamapError("no data file: give it, datamap check FILE, or a configuration that names it, -c FILE")
+    if output is None:
+        stem = resolved.data.train.stem
+        output = Path(f"{stem}.check") if config is None else resolved.run_dir / "check" / stem
+    command.check(resolved, dev, output, strict or ())
+
+
+@app.command(rich_help_panel=ACT)
 def select(
     output: Annotated[Path, typer.Option(help="The file to write, in the format of the data file.", metavar="FILE")],
     config: ConfigFile = None,

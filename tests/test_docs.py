@@ -25,6 +25,7 @@ DOCUMENTS = [
         "docs/cli.md",
         "docs/signals.md",
         "docs/acting.md",
+        "docs/check.md",
         "docs/training.md",
     )
 ]
@@ -73,7 +74,7 @@ def test_every_datamap_command_of_the_readme_runs(tmp_path: Path) -> None:
     # the sources that the commands name
     long = "id,epoch,label,probs_0,probs_1\n0,0,1,0.4,0.6\n1,0,0,0.3,0.7\n0,1,1,0.2,0.8\n1,1,0,0.6,0.4\n"
     (tmp_path / "SOURCE").write_text(long)
-    (tmp_path / "train.tsv").write_text("text_a\ntext\nother text\n")
+    (tmp_path / "train.tsv").write_text("text_a\tlabel\ntext\t0\nother text\t1\n")
     (tmp_path / "coordinates.jsonl").write_text('{"guid":1,"confidence":0.9,"variability":0.1,"correctness":2}\n')
     assert {"init", "train", "summarize", "plot", "import"} <= {command.split()[1] for command in commands}
     for command in commands:

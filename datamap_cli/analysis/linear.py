@@ -30,7 +30,7 @@ STRENGTH = 1.0
 MISSING = "the linear opinion needs scikit-learn: pip install 'datamap-cli[check]'"
 
 # of weights, by all passes: some seconds, then half a minute; beyond, class means stand in for the regression
-_UPDATES, _MOST_UPDATES = 2e9, 1e10
+_UPDATES, _MOST_UPDATES = 1e9, 1e10
 _STEP = 50  # weights that could be updated while the gradient goes on to the next example
 _MOST_WEIGHTS = 10_000_000  # a fold: some hundred megabytes in all
 _MOST_GRAMS = 2**18

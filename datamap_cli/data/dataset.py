@@ -65,6 +65,34 @@ def load_texts(data: DataConfig) -> pl.DataFrame:
     return frame.select("id", "text_a", "text_b")
 
 
+@dataclass(frozen=True)
+class Rows:
+    """All that can be said of a file's rows: those that are examples, and what is wrong with the others."""
+
+    frame: pl.DataFrame
+    """row and line (null: the format has none) in the file, id, text_a, text_b, label as text, s_label."""
+    bad: list[Fault]
+    """0-based row, line, and what is wrong, of every row that is refused."""
+    path: Path
+    sha256: str
+
+
+def rows(data: DataConfig) -> Rows:
+    """The rows of `data.train`, the bad ones beside the others whatever `data.on_bad_rows` says.
+
+    Raises DatamapError where the file as a whole cannot be read, as `load` does.
+    """
+    path, content = content_of(data)
+    table = read(path, content, data)
+    frame, faults = _examine(table, data)
+    faults = sorted([*table.faults, *faults], key=lambda fault: fault[0])
+    frame = frame.filter(~pl.col("row").is_in([row for row, _, _ in faults]))
+    if not frame.height:
+        raise DatamapError(f"{path}: no usable rows" + (f": {_listed(faults)}" if faults else ""))
+    _refuse_doubled(path, frame["id"])
+    return Rows(frame, faults, path, hashlib.sha256(content).hexdigest())
+
+
 def usable(path: Path, content: bytes, data: DataConfig) -> tuple[pl.DataFrame, list[str]]:
     """The rows that can be used, labels still as text, and notes; raises DatamapError for those that cannot."""
     table = read(path, content, data)
