@@ -118,20 +118,7 @@ def select(summary: pl.DataFrame, settings: PlotConfig, *, classes: Sequence[str
     """
     check_signals(settings, summary.schema)
     words = Words(settings.language)
-    needed = {settings.attr1: _value(settings.attr1), settings.attr2: _value(settings.attr2)}
-    passes, conditions = pl.lit(True), []
-    if settings.criterion is not None:
-        criterion = needed[settings.criterion] = _value(settings.criterion)
-        # without a value it neither passes nor fails: counted as missing, not as filtered out
-        passes &= (criterion >= settings.threshold).fill_null(True)
-        conditions.append(f"{settings.criterion} ≥ {settings.threshold:g}")
-    for counted, least in (("forgetting_times", settings.use_f_times), ("learnt_times", settings.use_l_times)):
-        if least > 0:
-            passes &= pl.col(counted) >= least
-            conditions.append(f"{counted} ≥ {least}")
-    if settings.where is not None:
-        passes &= pl.lit(_passes(settings.where, summary))
-        conditions.append(settings.where)
+    needed, passes, conditions = _filters(summary, settings)
     # the summary's own columns may have any name: theirs begin with a mark here
     told_apart = {*(settings.color_by, settings.shape_by), *("correct_ratio", "forgetting_times", "learnt_times")}
     kept = [name for name in summary.columns if name in told_apart]
@@ -158,12 +145,12 @@ def select(summary: pl.DataFrame, settings: PlotConfig, *, classes: Sequence[str
     color: Indexed | tuple[None, None] = usual
     shape, value = usual, None
     if (signal := settings.color_by) is not None:
-        few = encoding.scheme(signal, sources[signal], words, classes)
+        few = encoding.scheme(signal, sources[signal], encoding.finite(sources[signal]), words, classes)
         if few is None:
             value = pl.select(_finite(pl.lit(sources[signal]))).to_series()
         color = (None, None) if few is None else (few, few.index(sources[signal]))
     if (signal := settings.shape_by) is not None:
-        few = encoding.scheme(signal, sources[signal], words, classes)
+        few = encoding.scheme(signal, sources[signal], encoding.finite(sources[signal]), words, classes)
         shape = encoding.quantiles(signal, sources[signal], words) if few is None else (few, few.index(sources[signal]))
     return Selection(
         points=points.select("row", "x", "y", "s_label").with_columns(
@@ -173,11 +160,33 @@ def select(summary: pl.DataFrame, settings: PlotConfig, *, classes: Sequence[str
         ),
         color=color[0],
         shape=shape[0],
-        axes=(encoding.axis(settings.attr2, passing["x"]), encoding.axis(settings.attr1, passing["y"])),
+        axes=(
+            encoding.axis(settings.attr2, encoding.finite(passing["x"])),
+            encoding.axis(settings.attr1, encoding.finite(passing["y"])),
+        ),
         conditions=tuple(conditions),
         valueless=valueless,
         missing=passing.height - points.height,
     )
+
+
+def _filters(summary: pl.DataFrame, settings: PlotConfig) -> tuple[dict[str, pl.Expr], pl.Expr, list[str]]:
+    """Values that an example must have, by their signal; which rows pass; the filters in words."""
+    needed = {settings.attr1: _value(settings.attr1), settings.attr2: _value(settings.attr2)}
+    passes, conditions = pl.lit(True), list[str]()
+    if settings.criterion is not None:
+        criterion = needed[settings.criterion] = _value(settings.criterion)
+        # without a value it neither passes nor fails: counted as missing, not as filtered out
+        passes &= (criterion >= settings.threshold).fill_null(True)
+        conditions.append(f"{settings.criterion} ≥ {settings.threshold:g}")
+    for counted, least in (("forgetting_times", settings.use_f_times), ("learnt_times", settings.use_l_times)):
+        if least > 0:
+            passes &= pl.col(counted) >= least
+            conditions.append(f"{counted} ≥ {least}")
+    if settings.where is not None:
+        passes &= pl.lit(_passes(settings.where, summary))
+        conditions.append(settings.where)
+    return needed, passes, conditions
 
 
 def _value(name: str) -> pl.Expr:

@@ -75,17 +75,7 @@ def precision_recall(
     line = {"color": look.PALETTE[0], "width": 3.6 * unit}
     name = f"<b>{_named(counts)}</b>, the default score"
     figure.add_trace(_line(counts, line, name=name, legendrank=ranked.index(counts)))
-    figure.add_trace(
-        go.Scatter(
-            x=[0, 1],
-            y=[share, share],
-            mode="lines",
-            line={"color": look.MUTED, "width": 1.2 * unit, "dash": "dash"},
-            name=f"in any order: {share:.3f}",
-            hoverinfo="skip",
-            legendrank=len(ranked) + 2,
-        )
-    )
+    figure.add_trace(_in_any_order(share, unit, rank=len(ranked) + 2))
     figure.update_layout(
         legend={
             "title": {"text": "average precision"},
@@ -98,6 +88,18 @@ def precision_recall(
         },
     )
     return figure
+
+
+def _in_any_order(share: float, unit: float, *, rank: int) -> go.Scatter:
+    return go.Scatter(
+        x=[0, 1],
+        y=[share, share],
+        mode="lines",
+        line={"color": look.MUTED, "width": 1.2 * unit, "dash": "dash"},
+        name=f"in any order: {share:.3f}",
+        hoverinfo="skip",
+        legendrank=rank,
+    )
 
 
 def _distinct(curves: Sequence[Curve]) -> list[Curve]:

@@ -110,7 +110,8 @@ class Encoding:
 
 def encode(name: str, values: pl.Series, words: Words, classes: Sequence[str]) -> Encoding:
     """The look of a signal with these values. `classes` names the labels."""
-    return Encoding(axis(name, values), scheme(name, values, words, classes) or scale(values))
+    known = finite(values)
+    return Encoding(axis(name, known), scheme(name, values, known, words, classes) or scale(known))
 
 
 def finite(values: pl.Series) -> Floats:
@@ -123,9 +124,9 @@ def finite(values: pl.Series) -> Floats:
 # ------------------------------------------------------------------------------------------------- axis
 
 
-def axis(name: str, values: pl.Series) -> Axis:
+def axis(name: str, known: Floats) -> Axis:
     """Where its axis begins and ends: its bounds, or from 0 where nothing is negative; a little room on both sides."""
-    known, bounds = finite(values), find(name).bounds
+    bounds = find(name).bounds
     if bounds is not None or not known.size:
         low, high = bounds or (0.0, 1.0)
     else:
@@ -157,12 +158,15 @@ def _few_distinct(known: Floats, most: int) -> Floats | None:
 # ------------------------------------------------------------------------------------------------ colour
 
 
-def scheme(name: str, values: pl.Series, words: Words, classes: Sequence[str]) -> Scheme | None:
-    """The values of a signal that has few whole ones, or names classes, as categories; None for all others."""
+def scheme(name: str, values: pl.Series, known: Floats, words: Words, classes: Sequence[str]) -> Scheme | None:
+    """The values of a signal that has few whole ones, or names classes, as categories; None for all others.
+
+    `known` are the finite ones of `values`.
+    """
     signal = find(name, values.dtype)
     if signal.kind == "class":
         return _labels(name, values, words, classes)
-    distinct = _few_distinct(finite(values), look.MOST)
+    distinct = _few_distinct(known, look.MOST)
     if distinct is None or not distinct.size or not np.array_equal(distinct, distinct.round()):
         return None
     kept = distinct.tolist()
@@ -174,8 +178,8 @@ def scheme(name: str, values: pl.Series, words: Words, classes: Sequence[str]) -
         names = [words(f"s_label {value:.0f}") for value in kept]
     else:
         names = [f"{value:.0f}" for value in kept]
-    missing = not values.cast(pl.Float64).is_finite().fill_null(False).all()
-    return named(name, [(text, text) for text in names], words, missing=missing, values=kept)
+    pairs = [(text, text) for text in names]
+    return named(name, pairs, words, missing=len(known) < len(values), values=kept)
 
 
 def _labels(name: str, values: pl.Series, words: Words, classes: Sequence[str]) -> Scheme:
@@ -251,9 +255,9 @@ def _numbers(values: Sequence[float]) -> list[str]:
     return texts
 
 
-def scale(values: pl.Series) -> Scale:
+def scale(known: Floats) -> Scale:
     """A colour scale over the values: all of them, but for a few at an end that lie far from the others."""
-    bottom, top, below, above = _clip(finite(values))
+    bottom, top, below, above = _clip(known)
     ticks = np.linspace(bottom, top, 5)
     decimals = 2 - math.floor(math.log10(top - bottom))
     texts = [f"{round(tick, decimals) + 0:.6g}" for tick in ticks]  # + 0: no minus before a zero
@@ -267,8 +271,7 @@ def _clip(known: Floats) -> tuple[float, float, bool, bool]:
     if not known.size:
         return 0.0, 1.0, False, False
     low, high = float(known.min()), float(known.max())
-    places = [round((known.size - 1) * share) for share in (_FAR, 1 - _FAR)]
-    inner_low, inner_high = np.partition(known, places)[places].tolist()
+    inner_low, inner_high = (pl.Series(known).quantile(share, "nearest") or 0.0 for share in (_FAR, 1 - _FAR))
     bottom = inner_low if inner_low - low > 0.25 * (inner_high - inner_low) > 0 else low
     top = inner_high if high - inner_high > 0.25 * (inner_high - inner_low) > 0 else high
     return bottom, top if top > bottom else bottom + 1, bottom > low, top < high

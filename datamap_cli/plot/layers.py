@@ -37,7 +37,7 @@ class Scene:
     @cached_property
     def scale(self) -> encoding.Scale:
         """Of the colour bar."""
-        return encoding.scale(self.selection.points["value"])
+        return encoding.scale(encoding.finite(self.selection.points["value"]))
 
     @cached_property
     def marked(self) -> pl.DataFrame:

@@ -127,26 +127,10 @@ def axes(
         "fixedrange": True,
         **({"dtick": 1 if fine else 2} if logarithmic else {"nticks": 4}),
     }
-    framed = {"showline": True, "mirror": True}
     bare = {"showline": True, "showticklabels": False, "ticks": ""}
     inner = frame.inner[0]
     return {
-        "xaxis": {
-            **framed,
-            "domain": [0, right],
-            "range": ranges[0],
-            "title": {"text": titles[0]},
-            "dtick": ticks[0],
-            "anchor": "y",
-        },
-        "yaxis": {
-            **framed,
-            "domain": [0, _TOP],
-            "range": ranges[1],
-            "title": {"text": titles[1]},
-            "dtick": ticks[1],
-            "anchor": "x",
-        },
+        **_map_axes(right, titles, ranges, ticks),
         "xaxis2": {**bare, "domain": [0, right], "matches": "x", "anchor": "y2"},
         "yaxis2": {**count, "range": _up_to(highest[0], logarithmic), "domain": [_TOP + 0.02, 1], "anchor": "x2"},
         "xaxis3": {
@@ -174,6 +158,24 @@ def axes(
             "domain": [_TOP + 36 * unit / frame.inner[1], 1],
             "anchor": "x4",
         },
+    }
+
+
+def _map_axes(
+    right: float, titles: tuple[str, str], ranges: tuple[Range, Range], ticks: tuple[int | None, int | None]
+) -> dict[str, Any]:
+    domains, anchors = ([0, right], [0, _TOP]), ("y", "x")
+    return {
+        f"{axis}axis": {
+            "showline": True,
+            "mirror": True,
+            "domain": domains[i],
+            "range": ranges[i],
+            "title": {"text": titles[i]},
+            "dtick": ticks[i],
+            "anchor": anchors[i],
+        }
+        for i, axis in enumerate("xy")
     }
 
 
