@@ -32,6 +32,8 @@ class DataConfig(Section):
 
     train: Path | None = None
     """The training data, the one key that training cannot do without; relative to the working directory."""
+    dev: Path | None = None
+    """A second file of the same columns and classes, never trained on: accuracy and F1 at every evaluation."""
     text_a: str = "text_a"
     """Column of the text, or of the first text of a pair."""
     text_b: str | None = "text_b"
@@ -84,6 +86,8 @@ class TrainConfig(Section):
     """Train so many models, each on all examples but its share, and collect each example's signals while held out."""
     amp: Literal["none", "bf16", "fp16"] = "none"
     """Mixed precision: bf16 and fp16 are faster and smaller on GPUs that have them."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights are saved: the last, or those of the evaluation with the best macro-F1 on data.dev."""
     checkpoint_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
     """A checkpoint every so many steps; null: at the end of every epoch; 0: only when interrupted."""
 
@@ -193,6 +197,14 @@ class Config(Section):
     def _held_out_is_not_trained_on(self) -> Config:
         if self.train.folds is not None and self.signals.mode == "online":
             raise ValueError("train.folds: collects from examples that are held out; expected signals.mode: evaluate")
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_told_by_a_dev_set(self) -> Config:
+        if self.train.keep == "best" and self.data.dev is None:
+            raise ValueError("train.keep: best is told by a dev set; give one as data.dev, or expected last")
+        if self.train.keep == "best" and self.train.folds is not None:
+            raise ValueError("train.keep: with train.folds no model is kept; expected last")
         return self
 
 

@@ -84,13 +84,15 @@ class TrainingDisplay:
             case train.EvaluationProgress():
                 if self.passes is None:
                     self.passes = self.progress.add_task("evaluation", total=event.total, detail="")
-                self.progress.update(self.passes, completed=event.done)
+                self.progress.update(self.passes, completed=event.done, total=event.total)
             case train.Embeddings():
                 self._end_pass()
             case train.Evaluation():
                 self._show_evaluation(event)
             case train.FoldTrained():
                 self._show_fold(event)
+            case train.Trained() if event.kept is not None:
+                self.note(f"the weights of evaluation {event.kept + 1} are kept: the best macro-F1 on the dev set")
 
     def _show_start(self, start: train.Started) -> None:
         self.start, self.done = start, start.step
@@ -115,6 +117,7 @@ class TrainingDisplay:
             f"step {evaluation.step:,}",
             f"loss {evaluation.train_loss:.4f}",
             f"accuracy {evaluation.accuracy:.1%}",
+            *_of_dev(evaluation.dev),
         )
 
     def _show_fold(self, fold: train.FoldTrained) -> None:
@@ -136,6 +139,13 @@ class TrainingDisplay:
         left = (time.monotonic() - self.started) * remaining / taken if taken else None
         ending = [f"{_duration(left)} left"] if remaining and left is not None else []
         self.console.print("  ".join([*parts, *ending]), markup=False, soft_wrap=True)
+
+
+def _of_dev(dev: train.Dev | None) -> list[str]:
+    if dev is None:
+        return []
+    quality = dev.quality
+    return [f"dev: loss {quality.loss:.4f}", f"accuracy {quality.accuracy:.1%}", f"macro-F1 {quality.macro_f1:.3f}"]
 
 
 def _duration(seconds: float) -> str:

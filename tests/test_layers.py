@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"errors", "text", "where", "signals"},
     "run": {"errors", "text", "config", "signals"},
     "plot": {"errors", "text", "config", "where", "signals"},
-    "train": {"errors", "text", "config"},
+    "train": {"errors", "text", "config", "signals"},
     "doctor": {"errors", "text", "config", "plot", "train"},
     "terminal": {"errors", "text", "config", "signals", "analysis", "run", "train", "doctor"},
     "commands": {

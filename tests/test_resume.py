@@ -6,6 +6,7 @@ import json
 import random
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.paddle
 MODES = {
     "evaluate": {"signals.mode": "evaluate", "signals.per_epoch": "2"},
     "online": {"signals.mode": "online", "signals.format": "parquet", "train.checkpoint_steps": "3"},
-    "folds": {"train.folds": "2", "signals.format": "parquet"},
+    "folds": {"train.folds": "2", "signals.format": "parquet", "data.dev": "dev.tsv"},
+    "dev": {"data.dev": "dev.tsv", "train.keep": "best", "train.epochs": "4"},
 }
 
 
@@ -35,7 +37,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "train.tsv"
     draw = random.Random(3)
     rows = [("".join(draw.choices("天地玄黄宇宙洪荒日月盈昃", k=draw.randrange(3, 20))), i % 2) for i in range(150)]
-    path.write_text("text_a\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
+    lines = [f"{text}\t{label}\n" for text, label in rows]
+    path.write_text("text_a\tlabel\n" + "".join(lines), encoding="utf-8")
+    path.with_name("dev.tsv").write_text("text_a\tlabel\n" + "".join(lines[3:33:3] + lines[20:40:2]), encoding="utf-8")
     return path
 
 
@@ -49,6 +53,8 @@ def train(data: Path, run_dir: Path, mode: str, *more: str) -> list[str]:
         "train.learning_rate": 1e-3,
         **MODES[mode],
     }
+    if "data.dev" in settings:
+        settings["data.dev"] = data.with_name("dev.tsv")
     path = data.with_name(f"{mode}.yaml")
     path.write_text("{}\n")
     pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
@@ -56,9 +62,14 @@ def train(data: Path, run_dir: Path, mode: str, *more: str) -> list[str]:
 
 
 def results(run_dir: Path) -> dict[str, bytes]:
-    """The bytes of signals and summary."""
+    """The bytes of signals and summary, of the signals of a dev set, and of the weights that were kept."""
     files = [*(run_dir / "signals").iterdir(), run_dir / "summary.tsv", run_dir / "summary.parquet"]
-    return {path.name: path.read_bytes() for path in files}
+    files += [*(run_dir / "dev" / "signals").glob("*"), *(run_dir / "checkpoints").glob("final/*.pdparams")]
+    return {str(path.relative_to(run_dir)): path.read_bytes() for path in files} | {
+        f"dev {entry.evaluation}": json.dumps(asdict(entry.dev)).encode()
+        for entry in Run.open(run_dir).info.evaluations
+        if entry.dev is not None
+    }
 
 
 @pytest.fixture(scope="module", params=MODES)

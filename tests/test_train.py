@@ -312,7 +312,7 @@ def _evaluate(model: ModelConfig, examples: pl.DataFrame) -> Any:
     outputs: list[Any] = []
 
     def drain(budget: int) -> Iterator[train.EvaluationProgress]:
-        outputs.append((yield from trainer.evaluate(np.arange(len(examples)), budget, lambda: False)))
+        outputs.append((yield from trainer.evaluate(tokens, np.arange(len(examples)), budget, lambda: False)))
 
     assert len(examples) > len(list(drain(100))) > len(list(drain(2048)))
     small, logits = outputs

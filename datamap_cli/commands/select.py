@@ -97,7 +97,7 @@ def select(
 def _source(run: Run, settings: DataConfig, data: Path | None) -> DataConfig:
     """The settings of the run's data set, with the file that was trained on, or where the user says it is now."""
     if data is None:
-        if run.info.origin.kind == "train" and run.info.origin.data is not None:
+        if run.info.origin.kind in ("train", "dev") and run.info.origin.data is not None:
             data = Path(run.info.origin.data)
         elif settings.train is not None:
             data = settings.train
@@ -147,4 +147,4 @@ def _refuse_changed(run: Run, source: DataConfig, digest: str | None, ids: pl.Se
 
 def _trained_on(run: Run) -> str | None:
     """The sha256 of the data file the run was trained on; None where the run does not know it."""
-    return run.info.origin.sha256 if run.info.origin.kind == "train" else None
+    return run.info.origin.sha256 if run.info.origin.kind in ("train", "dev") else None

@@ -44,7 +44,12 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
     run in RUN_DIR, which is trained first if there is none.
     """
     amount = selection.amount("--flip", flip)
-    own = config.model_copy(update={"run_dir": config.run_dir / "selfcheck"})
+    # a check asks about signals, not about the model
+    no_dev = {
+        "data": config.data.model_copy(update={"dev": None}),
+        "train": config.train.model_copy(update={"keep": "last"}),
+    }
+    own = config.model_copy(update={"run_dir": config.run_dir / "selfcheck", **no_dev})
     if not resume:
         Run.refuse_existing(own.run_dir, overwrite=overwrite)
     data = dataset.load(config.data)

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
+import numpy.typing as npt
 import typer
 
 from datamap_cli import config as configuration
 from datamap_cli import terminal
 from datamap_cli import train as training
+from datamap_cli.analysis import overlap
 from datamap_cli.config import Config
 from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
 from datamap_cli.run import Origin, Run
 from datamap_cli.run.recorder import SignalRecorder
+from datamap_cli.signals import Quality
+from datamap_cli.text import counted
 
 # rows that are condensed to records at a time
 _ROWS = 65_536
@@ -44,16 +49,19 @@ def train(
         going_on = resume and Run.holds_run(config.run_dir)
         if main and not going_on:
             Run.refuse_existing(config.run_dir, overwrite=overwrite)
+            if config.data.dev is not None:
+                Run.refuse_dev_of_another(config.run_dir)
         started = time.perf_counter()
         data = data or dataset.load(config.data)
+        dev = dataset.load_dev(config.data, data)
         run = Run.open(config.run_dir) if going_on else None
         if run is not None:
-            _refuse_another(run, config, data, kind)
+            _refuse_another(run, config, data, dev, kind)
             if run.info.finished is not None:
                 terminal.note(f"{config.run_dir}: the training is finished; there is nothing to resume")
                 return
         display = terminal.TrainingDisplay(talks=main)
-        for text in data.notes:
+        for text in [*data.notes, *_dev_notes(data, dev)]:
             display.note(text)
         checkpoint = _checkpoint(run, display) if run is not None else None
         display.note(f"{data.examples.height:,} examples, {len(data.classes)} classes; loading Paddle …")
@@ -65,6 +73,7 @@ def train(
                     config,
                     data.examples,
                     data.classes,
+                    dev=None if dev is None else dev.examples,
                     checkpoint=checkpoint,
                     stop=lambda: interruption.number is not None,
                 ):
@@ -72,7 +81,7 @@ def train(
                     if isinstance(event, training.Stopped):
                         raise _stopped(config, kind, event.step, interruption.number)
                     if main:
-                        _store(event, saved, config, data, kind, going_on=going_on, overwrite=overwrite)
+                        _store(event, saved, config, data, dev, kind, going_on=going_on, overwrite=overwrite)
                     if main and isinstance(event, training.Trained):
                         total = time.perf_counter() - started
                         display.show_phases({"reading the data set": reading, **event.seconds}, total)
@@ -89,6 +98,7 @@ class _Saved:
 
     checkpoint: Path | None
     recorder: SignalRecorder | None = None
+    dev: SignalRecorder | None = None
 
 
 def _store(
@@ -96,6 +106,7 @@ def _store(
     saved: _Saved,
     config: Config,
     data: dataset.Dataset,
+    dev: dataset.Dataset | None,
     kind: str,
     *,
     going_on: bool,
@@ -105,6 +116,8 @@ def _store(
     if isinstance(event, training.Started):
         # only now: what went wrong until here has cost no earlier run
         saved.recorder = _recorder(config, data, kind, event.evaluated if going_on else None, overwrite=overwrite)
+        if dev is not None:
+            saved.dev = _dev_recorder(saved.recorder.run, config, dev, event.evaluated)
         return
     recorder = saved.recorder
     match event:
@@ -116,9 +129,15 @@ def _store(
             saved.checkpoint = recorder.run.write_checkpoint(event.step, event.save)
         case training.Evaluation():
             assert recorder is not None
-            _record(recorder, event)
+            if event.dev is not None:
+                assert saved.dev is not None
+                _record(saved.dev, event, event.dev.logits)
+            # after that of the dev set: what run.json counts is there in both
+            _record(recorder, event, event.logits, None if event.dev is None else event.dev.quality)
         case training.Trained():
             assert recorder is not None
+            if saved.dev is not None:
+                saved.dev.finish()
             recorder.finish(event.save)
 
 
@@ -131,7 +150,7 @@ def _stopped(config: Config, kind: str, step: int, number: int | None) -> Datama
     )
 
 
-def _refuse_another(run: Run, config: Config, data: dataset.Dataset, kind: str) -> None:
+def _refuse_another(run: Run, config: Config, data: dataset.Dataset, dev: dataset.Dataset | None, kind: str) -> None:
     """Raises DatamapError where the run was started by another command, with other data or another configuration."""
     before = configuration.load(config.run_dir / "config.yaml")
     free = ("train.device", "train.checkpoint_steps")
@@ -144,10 +163,12 @@ def _refuse_another(run: Run, config: Config, data: dataset.Dataset, kind: str) 
             f"{config.run_dir}: a run goes on with the configuration it was started with; now different, with "
             f"the value of then: {', '.join(changed)}"
         )
-    if run.info.origin.sha256 != data.sha256:
-        raise DatamapError(
-            f"{data.path}: changed since the run in {config.run_dir} was started; train with --overwrite"
-        )
+    files = [(run, data), *([(Run.open(run.dev), dev)] if dev is not None and Run.holds_run(run.dev) else [])]
+    for begun, file in files:
+        if begun.info.origin.sha256 != file.sha256:
+            raise DatamapError(
+                f"{file.path}: changed since the run in {config.run_dir} was started; train with --overwrite"
+            )
 
 
 def _checkpoint(run: Run, display: terminal.TrainingDisplay) -> Path | None:
@@ -175,11 +196,42 @@ def _recorder(
     )
 
 
-def _record(recorder: SignalRecorder, evaluation: training.Evaluation) -> None:
-    for first in range(0, len(evaluation.logits), _ROWS):
+def _dev_recorder(run: Run, config: Config, dev: dataset.Dataset, evaluated: int) -> SignalRecorder:
+    """That of the dev set, a run of its own; it goes on after so many evaluations."""
+    going_on = Run.holds_run(run.dev)
+    if evaluated and not going_on:
+        raise DatamapError(f"{run.dev}: the run of the dev set is gone; train again with --overwrite")
+    run.enter(run.dev)
+    data = config.data.model_copy(update={"train": config.data.dev, "dev": None})
+    settings = config.train.model_copy(update={"keep": "last"})
+    own = config.model_copy(update={"run_dir": run.dev, "data": data, "train": settings})
+    return _recorder(own, dev, "dev", evaluated if going_on else None, overwrite=False)
+
+
+def _dev_notes(data: dataset.Dataset, dev: dataset.Dataset | None) -> list[str]:
+    """What the user should know of the dev set."""
+    if dev is None:
+        return []
+    seen = int(overlap.known(dev.examples, data.examples).sum())
+    return [
+        *dev.notes,
+        f"dev set: {counted(dev.examples.height, 'example')} of {dev.path}",
+        *([f"dev set: {counted(seen, 'row')} also in the training data: no gain shows on them"] if seen else []),
+    ]
+
+
+def _record(
+    recorder: SignalRecorder,
+    evaluation: training.Evaluation,
+    logits: npt.NDArray[np.float32],
+    dev: Quality | None = None,
+) -> None:
+    for first in range(0, len(logits), _ROWS):
         rows = slice(first, first + _ROWS)
-        recorder.record(step=evaluation.step, ids=recorder.examples["id"][rows], logits=evaluation.logits[rows])
-    recorder.finish_evaluation(epoch=evaluation.epoch, train_loss=evaluation.train_loss, seconds=evaluation.seconds)
+        recorder.record(step=evaluation.step, ids=recorder.examples["id"][rows], logits=logits[rows])
+    recorder.finish_evaluation(
+        epoch=evaluation.epoch, train_loss=evaluation.train_loss, seconds=evaluation.seconds, dev=dev
+    )
 
 
 @dataclass

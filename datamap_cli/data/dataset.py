@@ -16,7 +16,7 @@ import polars as pl
 from datamap_cli.config import DataConfig
 from datamap_cli.data.tables import INTEGER, S_LABEL_ALIAS, Fault, Table, content_of, read
 from datamap_cli.errors import DatamapError
-from datamap_cli.text import counted, listed
+from datamap_cli.text import counted, listed, shown
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,43 @@ def load(data: DataConfig) -> Dataset:
         sha256=hashlib.sha256(content).hexdigest(),
         notes=notes,
     )
+
+
+def load_dev(data: DataConfig, train: Dataset) -> Dataset | None:
+    """Reads `data.dev`, with the classes of the training set; None where there is none.
+
+    Raises DatamapError as `load` does, for the file of `data.train` itself, for labels that are no class of the
+    training set, and for pairs where that has single texts, or the other way round.
+    """
+    if data.dev is None:
+        return None
+    own = data.model_copy(update={"train": data.dev, "dev": None})
+    if not data.dev.is_file():
+        raise DatamapError(f"data.dev: {data.dev}: no such file (looked in {Path.cwd()})")
+    path, content = content_of(own)
+    if path.resolve() == train.path:
+        raise DatamapError(f"data.dev: {path}: that is the training data itself; expected examples held back from it")
+    frame, notes = usable(path, content, own)
+    unknown = frame.filter(~pl.col("label").is_in(train.classes))
+    if unknown.height:
+        rows = unknown.select("row", "line", pl.col("label").map_elements(_no_class, pl.String)).rows()
+        known = listed(train.classes, most=12)
+        raise DatamapError(f"data.dev: {path}: {_listed(rows)}; the training data has {known}")
+    kinds = [["pairs", "single texts"][texts["text_b"].null_count() > 0] for texts in (frame, train.examples)]
+    if kinds[0] != kinds[1]:
+        raise DatamapError(f"data.dev: {path}: {kinds[0]}, but the training data has {kinds[1]}; expected the same")
+    label = frame["label"].replace_strict(train.classes, range(len(train.classes)), return_dtype=pl.Int64)
+    return Dataset(
+        examples=frame.select("id", "text_a", "text_b", label, "s_label"),
+        classes=train.classes,
+        path=path.resolve(),
+        sha256=hashlib.sha256(content).hexdigest(),
+        notes=[f"dev set: {text}" for text in notes],
+    )
+
+
+def _no_class(label: str) -> str:
+    return f"the label {shown(label)} is no class of the training data"
 
 
 def load_texts(data: DataConfig) -> pl.DataFrame:

@@ -27,6 +27,7 @@ from datamap_cli.run import embeddings, files, lock, parts, reports
 from datamap_cli.run.output import Output
 from datamap_cli.run.records import ROW_GROUP, as_parquet, scan_records
 from datamap_cli.run.reports import EvaluationInfo, Origin, RunInfo
+from datamap_cli.signals import Quality
 from datamap_cli.text import first_line, short
 
 _LARGE_JSONL = 10**9
@@ -52,6 +53,11 @@ class Run:
     def signals(self) -> Path:
         """Where the signal records are, a file or several per evaluation."""
         return self.directory / "signals"
+
+    @property
+    def dev(self) -> Path:
+        """Where the run of the dev set is, if there is one."""
+        return self.directory / parts.DEV
 
     @property
     def title(self) -> str:
@@ -114,6 +120,13 @@ class Run:
         """Whether a run is there to go on with; what a start that was cut off has left is none. Deletes nothing."""
         return parts.holds_run(directory)
 
+    @classmethod
+    def refuse_dev_of_another(cls, directory: Path) -> None:
+        """Raises DatamapError where the run in `directory` has no place for that of its dev set: one is there."""
+        found = parts.mark(directory)
+        if parts.DEV not in (found.written if found is not None else []):
+            cls.refuse_existing(directory / parts.DEV, overwrite=False)
+
     @staticmethod
     def holding(directory: Path) -> AbstractContextManager[None]:
         """Keeps other processes from writing to `directory` meanwhile; raises DatamapError naming one that does."""
@@ -148,6 +161,7 @@ class Run:
         train_loss: float | None,
         accuracy: float,
         seconds: float,
+        dev: Quality | None = None,
     ) -> None:
         """Writes the signal records of the next evaluation and enters it in run.json."""
         path = self.signals / f"step-{step:06d}.{format}"
@@ -165,6 +179,7 @@ class Run:
             accuracy=accuracy,
             seconds=round(seconds, 3),
             files=[path.relative_to(self.directory).as_posix()],
+            dev=dev,
         )
         # after the file: what run.json names is there
         self.info = replace(self.info, evaluations=[*self.info.evaluations, entry])

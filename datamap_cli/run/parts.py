@@ -26,8 +26,9 @@ _LATER = (
     *("embeddings.npz", "opinions.parquet", "opinions.json", "summary.tsv", "summary.parquet"),
     *("suspects.tsv", "suspects.json", "selfcheck.json"),
 )
-# runs of their own below one, of the same data: they go where it is replaced
-WITHIN = ("selfcheck",)
+DEV = "dev"
+# runs of their own below one: they go where it is replaced; that of the dev set only where the mark lists it
+WITHIN = ("selfcheck", DEV)
 
 
 def info(directory: Path) -> RunInfo:
@@ -84,7 +85,7 @@ def start(directory: Path, run_id: str) -> None:
     """
     before = mark(directory)
     old = _all(before) if before is not None else []
-    old += [name for name in WITHIN if holds_run(directory) and name not in old]
+    old += [name for name in WITHIN if name != DEV and holds_run(directory) and name not in old]
     reports.write(directory / MARK, Mark(run_id, [*_START], old))
     if old:
         # the configuration may be the only copy of it there is: it is replaced in its place

@@ -141,10 +141,16 @@ class SignalRecorder:
         )
 
     def finish_evaluation(
-        self, *, epoch: float | None = None, train_loss: float | None = None, seconds: float | None = None
+        self,
+        *,
+        epoch: float | None = None,
+        train_loss: float | None = None,
+        seconds: float | None = None,
+        dev: signals.Quality | None = None,
     ) -> float:
         """Writes the evaluation once every example was recorded; returns the accuracy over all of them.
 
+        `dev` is what the model achieves on a dev set, entered in run.json.
         Raises DatamapError naming the examples that are missing.
         """
         evaluation = self._evaluation
@@ -165,6 +171,7 @@ class SignalRecorder:
             train_loss=train_loss,
             accuracy=accuracy,
             seconds=time.monotonic() - evaluation.started if seconds is None else seconds,
+            dev=dev,
         )
         self._evaluation = None
         return accuracy

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from datamap_cli.run import files
+from datamap_cli.signals import Quality
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class EvaluationInfo:
     seconds: float
     files: list[str]
     """Paths of its signal files in the run directory; we write one, others may write several."""
+    dev: Quality | None = None
+    """Loss, accuracy, macro-F1 and F1 by class on the dev set, where there is one."""
 
 
 @dataclass(frozen=True)

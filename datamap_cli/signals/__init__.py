@@ -5,6 +5,7 @@ all read it.
 """
 
 from datamap_cli.signals.alignment import n_classes, schemas
+from datamap_cli.signals.quality import Quality, quality
 from datamap_cli.signals.record import FIELDS, Kept, fields, frame, loss, probabilities, records
 from datamap_cli.signals.registry import (
     REGIONS,
@@ -25,6 +26,7 @@ __all__ = [
     "Derivation",
     "Kept",
     "Options",
+    "Quality",
     "Signal",
     "fields",
     "find",
@@ -33,6 +35,7 @@ __all__ = [
     "loss",
     "n_classes",
     "probabilities",
+    "quality",
     "records",
     "region",
     "schemas",

@@ -15,6 +15,7 @@ from datamap_cli.config import Config
 from datamap_cli.train import environment, pretrained
 from datamap_cli.train.events import (
     Checkpoint,
+    Dev,
     Diverged,
     Embeddings,
     Evaluation,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Dev",
     "Diverged",
     "Embeddings",
     "Evaluation",
@@ -57,17 +59,18 @@ def run(
     examples: pl.DataFrame,
     classes: list[str],
     *,
+    dev: pl.DataFrame | None = None,
     checkpoint: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Trains `config.model` on `examples` and yields what happens, the evaluations among it.
 
-    `examples` has id, text_a, text_b (null throughout for single texts) and label (index into `classes`).
-    `checkpoint` is a directory that a `Checkpoint` was saved to: the training goes on from there, and yields what it
-    would have yielded without a break. When `stop()` turns true, it ends after the step with a checkpoint. Where
-    several processes train together, each runs this, and only the main one is to store. Raises DatamapError:
-    Paddle missing, a model that cannot be had, a device that is not there, more evaluations than steps; Diverged
-    where the loss is no longer finite.
+    `examples` has id, text_a, text_b (null throughout for single texts) and label (index into `classes`); `dev` the
+    same of examples that are never trained on. `checkpoint` is a directory that a `Checkpoint` was saved to: the
+    training goes on from there, and yields what it would have yielded without a break. When `stop()` turns true, it
+    ends after the step with a checkpoint. Where several processes train together, each runs this, and only the main
+    one is to store. Raises DatamapError: Paddle missing, a model that cannot be had, a device that is not there, more
+    evaluations than steps; Diverged where the loss is no longer finite.
     """
     environment.require_paddle()
     pretrained.check(config.model.name)
@@ -75,4 +78,4 @@ def run(
     environment.load_paddle()
     from datamap_cli.train import loop  # only now: it imports paddle
 
-    yield from loop.train(config, examples, classes, checkpoint, stop, loading=time.perf_counter() - started)
+    yield from loop.train(config, examples, classes, dev, checkpoint, stop, loading=time.perf_counter() - started)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from datamap_cli.signals import Quality
+
 
 @dataclass(frozen=True)
 class Started:
@@ -102,6 +104,17 @@ class Evaluation:
     """Duration of the pass; 0 where the logits are those of the training itself."""
     logits: NDArray[np.float32]
     """(N, C)."""
+    dev: Dev | None = None
+    """Of the dev set, where there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dev:
+    """The model's opinion of every dev example; with folds, the mean of the models' probabilities."""
+
+    logits: NDArray[np.float32]
+    """(M, C); with folds, logarithms of those means."""
+    quality: Quality
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,8 @@ class Trained:
 
     save: Callable[[Path], None] | None
     """Writes weights, configuration and tokenizer to a directory that `model.name` can name; None with folds."""
+    kept: int | None
+    """The evaluation whose weights these are, where those best on the dev set were asked for; None: the last."""
     seconds: Mapping[str, float]
     """Duration of each phase, in the order they began."""
 

@@ -14,12 +14,14 @@ import polars as pl
 
 from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
+from datamap_cli.signals import quality
 from datamap_cli.text import counted, listed
 from datamap_cli.train import checkpoint as checkpoints
 from datamap_cli.train import pretrained
 from datamap_cli.train.batches import Tokens, distinct, tokenize
 from datamap_cli.train.events import (
     Checkpoint,
+    Dev,
     Diverged,
     Embeddings,
     Evaluation,
@@ -33,7 +35,7 @@ from datamap_cli.train.events import (
 from datamap_cli.train.model import Classifier, build
 from datamap_cli.train.plan import Plan, Progress
 from datamap_cli.train.processes import connect
-from datamap_cli.train.trainer import Trainer, seed_all, select_device
+from datamap_cli.train.trainer import Logits, Trainer, seed_all, select_device
 
 # padded tokens in a batch of an evaluation: larger ones are no faster on a CPU
 TOKENS_ON_CPU = 2_048
@@ -46,13 +48,14 @@ def train(
     config: Config,
     examples: pl.DataFrame,
     classes: list[str],
+    dev: pl.DataFrame | None,
     checkpoint: Path | None,
     stop: Callable[[], bool],
     *,
     loading: float,
 ) -> Iterator[Event]:
     """What `datamap_cli.train.run` documents; Paddle is imported by now, which took `loading` seconds."""
-    training = Training(config, examples, classes, stop, Phases({"loading Paddle": loading}))
+    training = Training(config, examples, classes, dev, stop, Phases({"loading Paddle": loading}))
     if checkpoint is not None:
         training.go_on_from(checkpoint)
     yield training.started()
@@ -63,22 +66,27 @@ class Training:
     """A plan being carried out: steps, evaluations and checkpoints, fold after fold."""
 
     def __init__(
-        self, config: Config, examples: pl.DataFrame, classes: list[str], stop: Callable[[], bool], phases: Phases
+        self,
+        config: Config,
+        examples: pl.DataFrame,
+        classes: list[str],
+        dev: pl.DataFrame | None,
+        stop: Callable[[], bool],
+        phases: Phases,
     ) -> None:
         self.config, self.stop, self.phases = config, stop, phases
         self.device = select_device(config.train)
         self.processes = connect()
         self.ids, self.labels, self.classes = examples["id"], examples["label"].to_numpy(), len(classes)
-        self.texts = [examples["text_a"], *([] if examples["text_b"].null_count() else [examples["text_b"]])]
+        self.texts = _texts(examples)
         self.plan = Plan.of(config, self.labels, self.processes.count)
         self.online = config.signals.mode == "online"
         self.budget = config.train.eval_batch_tokens or (TOKENS_ON_CPU if self.device == "cpu" else TOKENS_ON_GPU)
 
         classifier = self._build(fold=0)
         with phases("tokenizing"):
-            text_b = self.texts[1] if len(self.texts) > 1 else None
-            self.tokens = tokenize(classifier.tokenizer, self.texts[0], text_b, config.model.max_seq_len)
-            _check_token_ids(config.model.name, classifier, self.tokens)
+            self.tokens = _tokens(config, classifier, self.texts)
+            self.dev = None if dev is None else _DevSet(dev, _tokens(config, classifier, _texts(dev)))
         self.trainer = self._trainer(classifier)
         wanted = config.signals.embeddings == "auto" and config.model.name != pretrained.TINY
         self.embedding_bytes = 2 * len(self.texts) * len(self.labels) * classifier.width if wanted else 0
@@ -87,18 +95,25 @@ class Training:
         # logits of evaluations that are not yet whole: online of the one that is going on, with folds of all
         pending = 1 if self.online else len(self.plan.evaluate_after) if self.plan.holds_out else 0
         self.kept = np.zeros((pending, len(self.labels), self.classes), np.float32)
+        # with folds, what the models so far say of the dev set: logarithms of summed probabilities
+        held = len(self.plan.evaluate_after) if self.plan.holds_out and self.dev is not None else 0
+        self.kept_dev = np.zeros((held, 0 if self.dev is None else len(self.dev.labels), self.classes), np.float32)
+        self.best: checkpoints.Tensors = {}
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Brings everything to the state that was saved there."""
         with self.phases("loading the checkpoint"):
-            self.progress, self.kept = checkpoints.load(
+            self.progress, further = checkpoints.load(
                 checkpoint,
                 self.plan.steps,
                 self.trainer.classifier.model,
                 self.trainer.optimizer,
                 self.trainer.scaler,
-                self.kept,
+                self._further(),
             )
+            self.kept = further["logits"].get("logits", self.kept)
+            self.kept_dev = further["dev"].get("logits", self.kept_dev)
+            self.best = further["best"]
         if self.online and self.processes.rank > 0:
             self.kept[:] = 0  # those so far are counted once
 
@@ -117,6 +132,7 @@ class Training:
             notes=[
                 *classifier.notes,
                 *_truncation_note(self.tokens, self.config.model.max_seq_len),
+                *_dev_note(self.dev, self.config.model.max_seq_len),
                 *_cut_epoch_note(self.config, plan),
                 *_folds_note(plan),
                 *_embeddings_note(self.embedding_bytes),
@@ -139,8 +155,7 @@ class Training:
             if not stopping:
                 if self.progress.step == self.plan.steps and self.progress.fold == len(self.plan.folds) - 1:
                     self.processes.any(False)  # nobody leaves while another still needs what was shared
-                    save = None if self.plan.holds_out else self.trainer.classifier.save
-                    yield Trained(save, self.phases.seconds)
+                    yield self._trained()
                     return
                 if self.progress.step == self.plan.steps:
                     self._begin_fold(self.progress.fold + 1)
@@ -191,15 +206,18 @@ class Training:
             logits = self.processes.total(self.kept[0])
         else:
             with self.phases("evaluations"):
-                found = yield from self.trainer.evaluate(evaluated, self.budget, self.stop)
+                found = yield from self.trainer.evaluate(self.tokens, evaluated, self.budget, self.stop)
             if found is None:
                 return True
             logits = found
             progress.seconds[number] += time.perf_counter() - started
-        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-        if len(bad):
-            what = f"evaluation after step {progress.step}: the model's output is not finite"
-            raise _diverged(what, self.ids.gather(evaluated[bad]))
+        self._refuse_infinite(logits, self.ids.gather(evaluated))
+        dev = None
+        if self.dev is not None:
+            with self.phases("dev set"):
+                dev = yield from self._evaluate_dev(number, self.dev)
+            if dev is None:
+                return True  # nothing is counted yet: a training that goes on evaluates anew
         progress.right, progress.seen = 0, 0
         if plan.holds_out:
             self.kept[number, evaluated] = logits
@@ -215,12 +233,43 @@ class Training:
                     accuracy=float(right.mean()),
                     seconds=progress.seconds[number],
                     logits=logits,
+                    dev=dev,
                 )
         if self.online:
             self.kept[:] = 0
         if plan.holds_out and progress.step == plan.steps:
             yield FoldTrained(progress.fold, len(plan.folds), len(evaluated), float(right[evaluated].mean()))
         return False
+
+    def _evaluate_dev(self, number: int, dev: _DevSet) -> Generator[Event, None, Dev | None]:
+        """What the model says of the dev set at this evaluation; None if it was asked to stop."""
+        progress, folds = self.progress, len(self.plan.folds)
+        logits = yield from self.trainer.evaluate(dev.tokens, np.arange(len(dev.labels)), self.budget, self.stop)
+        if logits is None:
+            return None
+        self._refuse_infinite(logits, dev.ids)
+        if folds > 1:
+            scores = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+            before = self.kept_dev[number]
+            self.kept_dev[number] = np.logaddexp(before, scores) if progress.fold else scores
+            logits = self.kept_dev[number] - np.float32(np.log(progress.fold + 1))
+        found = quality(logits, dev.labels)
+        if self.config.train.keep == "best" and progress.better(number, found.macro_f1):
+            self.best = checkpoints.arrays(self.trainer.classifier.model)
+        return Dev(logits, found)
+
+    def _refuse_infinite(self, logits: Logits, ids: pl.Series) -> None:
+        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if len(bad):
+            what = f"evaluation after step {self.progress.step}: the model's output is not finite"
+            raise _diverged(what, ids.gather(bad))
+
+    def _trained(self) -> Trained:
+        classifier = self.trainer.classifier
+        if self.best:
+            checkpoints.put(classifier.model, self.best)
+        save = None if self.plan.holds_out else classifier.save
+        return Trained(save, self.progress.best_evaluation, self.phases.seconds)
 
     def _step(self) -> Generator[Event, None, bool]:
         """A step; whether it is asked to stop."""
@@ -243,7 +292,22 @@ class Training:
         if self.online:
             merged = self.processes.total(self.kept[0])
             self.kept[0] = merged if self.processes.rank == 0 else 0
-        return Checkpoint(self.plan.steps_of_all(self.progress), self.trainer.saving(self.progress, self.kept))
+        return Checkpoint(self.plan.steps_of_all(self.progress), self.trainer.saving(self.progress, self._further()))
+
+    def _further(self) -> dict[str, checkpoints.Tensors]:
+        """What a checkpoint has besides the state of the model and of what changes it."""
+        return {
+            "logits": {"logits": self.kept} if len(self.kept) else {},
+            "dev": {"logits": self.kept_dev} if len(self.kept_dev) else {},
+            "best": self.best,
+        }
+
+
+class _DevSet:
+    """Examples that are only ever asked about."""
+
+    def __init__(self, examples: pl.DataFrame, tokens: Tokens) -> None:
+        self.ids, self.labels, self.tokens = examples["id"], examples["label"].to_numpy(), tokens
 
 
 class Phases:
@@ -261,19 +325,34 @@ class Phases:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
-def _check_token_ids(name: str, classifier: Classifier, tokens: Tokens) -> None:
-    """Raises DatamapError where the vocabulary belongs to another model: Paddle would read past the weights."""
+def _texts(examples: pl.DataFrame) -> list[pl.Series]:
+    return [examples["text_a"], *([] if examples["text_b"].null_count() else [examples["text_b"]])]
+
+
+def _tokens(config: Config, classifier: Classifier, texts: list[pl.Series]) -> Tokens:
+    """The texts as the model reads them.
+
+    Raises DatamapError where the vocabulary belongs to another model: Paddle would read past the weights.
+    """
+    text_b = texts[1] if len(texts) > 1 else None
+    tokens = tokenize(classifier.tokenizer, texts[0], text_b, config.model.max_seq_len)
     rows = classifier.model.get_input_embeddings().weight.shape[0]
     if tokens.flat.max() >= rows:
         raise DatamapError(
-            f"model.name: {name}: the vocabulary has a token {tokens.flat.max()}, the weights only {rows} tokens; "
-            "expected the vocabulary the model was trained with"
+            f"model.name: {config.model.name}: the vocabulary has a token {tokens.flat.max()}, the weights only {rows} "
+            "tokens; expected the vocabulary the model was trained with"
         )
+    return tokens
 
 
 def _truncation_note(tokens: Tokens, max_seq_len: int) -> Iterator[str]:
     if tokens.truncated:
         yield f"{tokens.truncated} of {len(tokens.lengths)} examples truncated to {max_seq_len} tokens"
+
+
+def _dev_note(dev: _DevSet | None, max_seq_len: int) -> Iterator[str]:
+    if dev is not None:
+        yield from (f"dev set: {text}" for text in _truncation_note(dev.tokens, max_seq_len))
 
 
 def _cut_epoch_note(config: Config, plan: Plan) -> Iterator[str]:

@@ -31,6 +31,17 @@ class Progress:
     """Examples predicted right while training since the last evaluation."""
     seen: int = 0
     """Examples trained on since then."""
+    best: float | None = None
+    """The best macro-F1 on the dev set so far, where the weights it was reached with are to be kept."""
+    best_evaluation: int | None = None
+    """The evaluation that reached it, 0-based."""
+
+    def better(self, evaluation: int, macro_f1: float) -> bool:
+        """Enters the macro-F1 of an evaluation; whether it is the best so far: of equal ones the first stays."""
+        if self.best is not None and macro_f1 <= self.best:
+            return False
+        self.best, self.best_evaluation = macro_f1, evaluation
+        return True
 
     @classmethod
     def of(cls, steps: int, evaluations: int) -> Progress:

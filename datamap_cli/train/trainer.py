@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,13 @@ class Trainer:
         self.schedule.step()
 
     def evaluate(
-        self, rows: NDArray[np.int64], budget: int, stop: Callable[[], bool]
+        self, tokens: Tokens, rows: NDArray[np.int64], budget: int, stop: Callable[[], bool]
     ) -> Generator[EvaluationProgress, None, Logits | None]:
         """Logits of the examples with these indices without dropout, (rows, C); None if it was asked to stop.
 
         `budget` bounds the padded tokens of a batch. Each process takes its share of the batches.
         """
-        return self._outputs(self.classifier.logits, self.classes, self.tokens, rows, budget, stop)
+        return self._outputs(self.classifier.logits, self.classes, tokens, rows, budget, stop)
 
     def embed(
         self, texts: Tokens, budget: int, stop: Callable[[], bool]
@@ -155,7 +155,7 @@ class Trainer:
         self.classifier.model.train()
         return self.processes.total(outputs)
 
-    def saving(self, progress: Progress, kept: Logits) -> Callable[[Path], None]:
+    def saving(self, progress: Progress, further: Mapping[str, checkpoints.Tensors]) -> Callable[[Path], None]:
         """What writes the state of now to a directory; to be called before the next step."""
         return functools.partial(
             checkpoints.save,
@@ -163,7 +163,7 @@ class Trainer:
             model=self.classifier.model,
             optimizer=self.optimizer,
             scaler=self.scaler,
-            logits=kept,
+            further=further,
         )
 
     def _precision(self) -> Any:
