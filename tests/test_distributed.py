@@ -39,8 +39,11 @@ def configuration(tmp_path: Path, **settings: Any) -> Path:
     data.write_text(
         "text_a\tlabel\n" + "".join(f"{text}\t{row % 2}\n" for row, text in enumerate(texts)), encoding="utf-8"
     )
+    (tmp_path / "dev.tsv").write_text(
+        "text_a\tlabel\n" + "".join(f"{text}中\t{row % 2}\n" for row, text in enumerate(texts[:31])), encoding="utf-8"
+    )
     tree = {
-        "data": {"train": str(data)},
+        "data": {"train": str(data), "dev": str(tmp_path / "dev.tsv")},
         "model": {"name": settings.pop("model", "tiny"), "max_seq_len": 24},
         "signals": {"mode": settings.pop("mode", "evaluate")},
         "train": {"epochs": 2, "device": "cpu", **settings},
@@ -72,8 +75,11 @@ def launch(config: Path, run_dir: Path) -> None:
 
 
 def signal_files(run_dir: Path) -> list[bytes]:
-    entries = Run.open(run_dir).info.evaluations
-    return [(run_dir / file).read_bytes() for entry in entries for file in entry.files]
+    """Those of the training set, then those of the dev set."""
+    runs = [Run.open(run_dir), Run.open(run_dir / "dev")]
+    return [
+        (run.directory / file).read_bytes() for run in runs for entry in run.info.evaluations for file in entry.files
+    ]
 
 
 @pytest.mark.parametrize(
