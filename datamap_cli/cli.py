@@ -194,16 +194,30 @@ def suspects(
     top: Annotated[
         str, typer.Option(help="Rows to write: a fraction of all, 0.1 or 10%, or a number, 100.", metavar="N")
     ] = "10%",
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write them as tasks of a labelling tool, whose export `datamap apply` takes as verdicts.",
+            metavar="label-studio|argilla|doccano",
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file for --to.", metavar="FILE")] = None,
 ) -> None:
     """List the examples that are probably mislabelled, with the suggested labels: suspects.tsv.
 
     `datamap signals` says which end of a signal is suspicious. How many
-    labels are wrong is estimated by cleanlab, if it is installed.
+    labels are wrong is told by the audit of `datamap review --audit`, or
+    before there is one, estimated by cleanlab, if it is installed.
     """
+    from datamap_cli.commands import exchange
     from datamap_cli.commands import suspects as command
 
-    command.rank(_load(config, run_dir, overrides), score, top)
-    _say_next("select", config, run_dir, "--region", "hard", "--output", "FILE")
+    exchange.refuse(to, output)
+    resolved = _load(config, run_dir, overrides)
+    command.rank(resolved, score, top)
+    if to is not None and output is not None:
+        exchange.write(resolved, to, output)
+    _say_next("review", config, run_dir)
 
 
 @app.command(rich_help_panel=ACT)
@@ -342,6 +356,95 @@ def select(
     resolved = _load(config, run_dir, overrides)
     command.select(resolved, rule, output, data=data, force=force, overwrite=overwrite)
     # the rows are a data set of their own, trained on into a directory of their own
+    again = config or resolved.run_dir / "config.yaml"
+    _say_next("run", again, Path("DIR"), "--set", f"data.train={output}")
+
+
+@app.command(rich_help_panel=ACT)
+def review(
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="What to review: suspects, or a file of ids.",
+            metavar="suspects|FILE",
+            show_default="suspects",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help="Rows for which this SQL expression over the summary's columns is true.", metavar="SQL"),
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Only the first N.", metavar="N")] = None,
+    audit: Annotated[
+        int | None,
+        typer.Option(min=1, help="A sample of N of all examples, to tell how many labels are wrong.", metavar="N"),
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Your name, as the verdicts give it.", metavar="NAME", show_default="login name")
+    ] = None,
+) -> None:
+    """Decide of the suspects one after another, here in the terminal: keep, relabel, drop.
+
+    Every verdict is appended to RUN_DIR/verdicts.jsonl at once; begun
+    again, it goes on. `datamap apply` makes your file of the verdicts.
+    """
+    from datamap_cli.commands import review as command
+
+    resolved = _load(config, run_dir, overrides)
+    command.review(resolved, source=source, where=where, top=top, audited=audit, reviewer=reviewer)
+    found = str(resolved.run_dir / "verdicts.jsonl")
+    _say_next("apply", config, run_dir, found, "--output", "FILE")
+
+
+@app.command(rich_help_panel=ACT)
+def apply(
+    output: Annotated[Path, typer.Option(help="The file to write, in the format of the data file.", metavar="FILE")],
+    verdicts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of verdicts, such as RUN_DIR/verdicts.jsonl.", metavar="VERDICTS…"),
+    ] = None,
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            help="Where reviewers contradict each other: error, keep the label, the latest verdict, or that of the "
+            "majority, which keeps the label on a tie.",
+            metavar="error|keep|latest|majority",
+        ),
+    ] = "error",
+    drop_unsure: Annotated[
+        bool, typer.Option("--drop-unsure", help="Also drop rows that all who saw are unsure of.")
+    ] = False,
+    accept_suggestions: Annotated[
+        int,
+        typer.Option(min=0, help="Also take the first N suggestions of suspects.tsv that no person saw.", metavar="N"),
+    ] = 0,
+    allow_new_classes: Annotated[
+        bool, typer.Option("--allow-new-classes", help="Take new labels that are no class of the run.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the data file is now, if it was moved since the training.", metavar="FILE"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files that are there.")] = False,
+) -> None:
+    """Write your data file as reviewers decided: labels replaced, rows dropped, every other byte as it was.
+
+    The last verdict of each reviewer on an example counts. Beside the
+    file, FILE.changes.tsv lists every changed row, and FILE.changes.json
+    tells what was made of what.
+    """
+    from datamap_cli.commands import apply as command
+
+    options = command.Options(command.on_conflict(on_conflict), drop_unsure, accept_suggestions, allow_new_classes)
+    resolved = _load(config, run_dir, overrides)
+    command.apply(resolved, verdicts or [], output, options, data=data, overwrite=overwrite)
     again = config or resolved.run_dir / "config.yaml"
     _say_next("run", again, Path("DIR"), "--set", f"data.train={output}")
 

@@ -23,6 +23,7 @@ from datamap_cli.text import counted, plain
 if TYPE_CHECKING:
     from datamap_cli.doctor import Check
     from datamap_cli.run.reports import ErrorEstimate
+from datamap_cli.analysis.audit import Audit, Outlook
 from datamap_cli.analysis.selfcheck import LEVEL, Detection
 
 
@@ -275,6 +276,51 @@ def print_estimate(estimate: ErrorEstimate, given: Mapping[str, int]) -> None:
         share = f"{of_others[1] / of_others[0]:.1%}"
         table.add_row(f"the other {len(others):,}", f"{of_others[0]:,}", f"{of_others[1]:,}", share)
     console.print(table)
+
+
+# --------------------------------------------------------------------------------------------- review
+
+
+def print_audit(found: Audit, classes: Sequence[str]) -> None:
+    """How many labels are wrong, told by a sample: in all, by class, and by depth of the list."""
+    assert found.wrong is not None
+    console = Console(highlight=False)
+    console.print()
+    unsure = f", {found.unsure:,} unsure" if found.unsure else ""
+    share, count = found.wrong.over(found.total), found.wrong
+    console.print(
+        f"about {count.value:,.0f} of {found.total:,} labels are wrong ({share.value:.1%}); "
+        f"95% interval {count.low:,.0f} to {count.high:,.0f} ({share.low:.1%} to {share.high:.1%})",
+        soft_wrap=True,
+    )
+    method = f"told by a sample: {found.found:,} of {counted(found.decided, 'label')} that a person looked at{unsure}"
+    console.print(Text(f"{method}, of {found.drawn:,} drawn", style="dim"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=40)
+    for heading in ("wrong", "95% interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    order = sorted(found.by_class, key=lambda k: -found.by_class[k].value)
+    for k in order[:_CLASSES]:
+        part = found.by_class[k]
+        table.add_row(Text(f"given {plain(classes[k])}"), f"{part.value:,.0f}", f"{part.low:,.0f} to {part.high:,.0f}")
+    for depth, part in found.precision.items():
+        if depth < found.total:
+            table.add_row(f"the first {depth:,}", f"{part.value:.0%}", f"{part.low:.0%} to {part.high:.0%}")
+    console.print(table)
+
+
+def print_outlook(ahead: Outlook) -> None:
+    """What the verdicts so far lead to expect of the suspects behind them: a reason to go on, or to stop."""
+    parts = []
+    for size, words, expected in (
+        (ahead.upcoming, f"of the next {ahead.upcoming:,} about", ahead.expected),
+        (ahead.rest, f"of the {ahead.rest:,} behind them about", ahead.expected_rest),
+    ):
+        if size:
+            each = f", one in {size / expected.value:.1f}" if expected.value >= 0.5 else ""
+            parts.append(f"{words} {expected.value:.0f} ({expected.low:.0f} to {expected.high:.0f}{each})")
+    if parts:
+        note(f"wrong are, by the verdicts so far, {', '.join(parts)}")
 
 
 # ------------------------------------------------------------------------------------------- selfcheck

@@ -68,9 +68,7 @@ def test_a_command_ends_with_what_usually_comes_next(
     assert f"next: datamap suspects -c {config}" == last("plot", "-c", config, "--no-png")
     monkeypatch.chdir(run_dir.parent)
     spaced = run_dir.rename(run_dir.with_name("a run"))
-    assert "next: datamap select --run-dir 'a run' --region hard --output FILE" == last(
-        "suspects", "--run-dir", spaced.name
-    )
+    assert "next: datamap review --run-dir 'a run'" == last("suspects", "--run-dir", spaced.name)
     assert "next: datamap suspects --run-dir 'a run'" == last("compare", spaced.name, spaced.name, "--no-png")
     summary = str(spaced / "summary.tsv")
     assert last("plot", "--summary", summary, "--no-png").endswith(".tsv' --color-by SIGNAL")

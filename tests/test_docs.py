@@ -26,6 +26,7 @@ DOCUMENTS = [
         "docs/signals.md",
         "docs/acting.md",
         "docs/check.md",
+        "docs/reviewing.md",
         "docs/training.md",
     )
 ]

@@ -9,6 +9,7 @@ import typer
 
 from datamap_cli import signals, terminal
 from datamap_cli.analysis import evidence, selection, suspects
+from datamap_cli.commands import audits, ranking
 from datamap_cli.config import Config
 from datamap_cli.run import Run, files
 from datamap_cli.run.reports import ErrorEstimate
@@ -26,27 +27,19 @@ def rank(config: Config, score: str | None, top: str) -> None:
 
 
 def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
-    scan = run.scan_summary()
-    held_out = run.info.origin.folds is not None
-    schema = scan.collect_schema()
-    if score is None:
-        joined, all_probs = (_has(scan, schema, name) for name in (suspects.DEFAULT_SCORE, suspects.ALONE_HELD_OUT))
-        score = suspects.default_score(joined=joined, held_out=held_out, all_probs=all_probs)
-    end = suspects.end(score, schema, signals.find(score).suspicious)
+    score = ranking.default_score(run) if score is None else score
+    suspicious = signals.find(score).suspicious
+    end = suspects.end(score, run.scan_summary().collect_schema(), suspicious)
     amount = selection.amount("--top", top)
-    if signals.find(score).suspicious is None:
+    if suspicious is None:
         terminal.note(f"neither end of {score} is known to be suspicious; the highest come first")
-    needed = list(dict.fromkeys((*suspects.COLUMNS, score)))
-    # a summary of an earlier version lacks the newer signals
-    summary = scan.select(
-        pl.col(name) if name in schema else pl.lit(None, signals.find(name).dtype).alias(name) for name in needed
-    ).collect(engine="streaming")
+    summary = ranking.summary(run, score)
     if summary["suggested_label"].null_count() and score != suspects.DEFAULT_SCORE:
         terminal.note("the records have no probabilities of all classes: the last prediction is the suggested label")
     number = selection.number(amount, summary.height)
-    hard = signals.region().eq(list(signals.REGIONS)[-1])
-    ranked = suspects.rank(summary, score, end, number, hard=hard)
-    estimate = _estimate(run, summary, held_out=held_out)
+    ranked = ranking.rank(summary, score, number)
+    audited = audits.account(run, [number])
+    estimate = None if audited is not None else _estimate(run, summary, held_out=run.info.origin.folds is not None)
     table = _with_evidence(_named(ranked, run), ranked["id"], run)
     account = {
         "score": score,
@@ -61,6 +54,7 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
             "method": estimate.method,
             "by given label": estimate.by_given_label,
         },
+        "audit": None if audited is None else audits.report(audited, run.info.classes),
         "run": run.info.run_id,
     }
     paths = [run.directory / "suspects.tsv", run.directory / "suspects.json"]
@@ -68,6 +62,8 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     files.write_table(paths[0], table, spreadsheet_safe=config.plot.spreadsheet_safe)
     files.write_bytes(paths[1], (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
     terminal.print_suspects(table, score, end)
+    if audited is not None:
+        terminal.print_audit(audited, run.info.classes)
     if estimate is not None:
         sizes = dict(summary["label"].value_counts().iter_rows())
         given = [sizes.get(label, 0) for label in range(len(run.info.classes))]
@@ -107,10 +103,6 @@ def _named(ranked: pl.DataFrame, run: Run) -> pl.DataFrame:
         return ranked
     given = [column for column in ("text_a", "text_b") if texts[column].null_count() < texts.height]
     return ranked.select("rank", "id", *(texts[column] for column in given), pl.exclude("rank", "id"))
-
-
-def _has(scan: pl.LazyFrame, schema: pl.Schema, name: str) -> bool:
-    return name in schema and bool(scan.select(pl.col(name).is_not_null().any()).collect().item())
 
 
 def _with_evidence(table: pl.DataFrame, ids: pl.Series, run: Run) -> pl.DataFrame:

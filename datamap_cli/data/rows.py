@@ -6,7 +6,7 @@ import codecs
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import polars as pl
 
@@ -15,6 +15,8 @@ from datamap_cli.data.dataset import usable
 from datamap_cli.data.tables import content_of, delimited, quoted_rows, source
 from datamap_cli.errors import DatamapError
 from datamap_cli.text import first_line
+
+_BLANK = (b"\n", b"\r\n", b"\r")
 
 
 def locate(data: DataConfig, ids: pl.Series) -> pl.Series:
@@ -78,25 +80,44 @@ def _write_parquet_rows(path: Path, rows: pl.Series, destination: Path) -> tuple
     return len(kept), height
 
 
-def _raw_records(path: Path, file: BinaryIO, data: DataConfig) -> tuple[bytes, Iterator[bytes]]:
-    """What stands before the first row, and the bytes of every row that `read` knows, bad ones among them."""
+class Piece(NamedTuple):
+    """A record of a file, or a blank line between two."""
+
+    content: bytes
+    is_record: bool
+    line: int
+    """The number of its first line, from 1."""
+
+
+def pieces(path: Path, file: BinaryIO, data: DataConfig) -> tuple[bytes, Iterator[Piece]]:
+    """The byte order mark, if there is one, and piece by piece all that follows: joined, they are the file.
+
+    The records are the header of a delimited file, and every row that `read` knows, bad ones among them.
+    """
     mark = file.read(len(codecs.BOM_UTF8))
     if mark != codecs.BOM_UTF8:
         file.seek(0)
         mark = b""
+    numbered = enumerate(file, start=1)
     if path.suffix.lower() == ".jsonl":
-        return mark, (line for line in file if line.startswith(b"{") or line.decode().strip())
+        return mark, (Piece(line, line.startswith(b"{") or line.decode().strip() != "", n) for n, line in numbered)
     separator, quoted = delimited(path, data)
     if quoted:
-        records = _raw_quoted(path, file, separator)
-    else:
-        records = (line for line in file if line not in (b"\n", b"\r\n", b"\r"))
-    return mark + next(records, b""), records
+        return mark, _quoted_pieces(path, file, separator)
+    return mark, (Piece(line, line not in _BLANK, n) for n, line in numbered)
 
 
-def _raw_quoted(path: Path, file: BinaryIO, separator: str) -> Iterator[bytes]:
+def _raw_records(path: Path, file: BinaryIO, data: DataConfig) -> tuple[bytes, Iterator[bytes]]:
+    """What stands before the first row, and the bytes of every row."""
+    mark, parts = pieces(path, file, data)
+    records = (piece.content for piece in parts if piece.is_record)
+    return mark if path.suffix.lower() == ".jsonl" else mark + next(records, b""), records
+
+
+def _quoted_pieces(path: Path, file: BinaryIO, separator: str) -> Iterator[Piece]:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     lines: list[str] = []
+    number = 1
 
     def remembered() -> Iterator[str]:
         for line in text:
@@ -105,9 +126,15 @@ def _raw_quoted(path: Path, file: BinaryIO, separator: str) -> Iterator[bytes]:
 
     try:
         for _ in quoted_rows(path, remembered(), separator):
-            while not lines[0].strip("\r\n"):
-                del lines[0]
-            yield "".join(lines).encode()
+            blank = next(k for k, line in enumerate(lines) if line.strip("\r\n"))
+            for k in range(blank):
+                yield Piece(lines[k].encode(), False, number + k)
+            yield Piece("".join(lines[blank:]).encode(), True, number + blank)
+            number += len(lines)
             lines.clear()
+        for line in lines:
+            yield Piece(line.encode(), False, number)
+            number += 1
     finally:
-        text.detach()  # the file is not ours to close
+        if not file.closed:  # as it is where an error ends the reading
+            text.detach()  # the file is not ours to close

@@ -10,7 +10,7 @@ import json
 import platform
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -292,6 +292,21 @@ class Run:
         # a text that is missing among others is shown as empty; no text_b at all means single texts
         filled = ["text_a"] if texts["text_b"].is_null().all() else ["text_a", "text_b"]
         return texts.with_columns(pl.col(filled).fill_null(""))
+
+    def labels(self, ids: Iterable[int | str]) -> dict[int | str, str]:
+        """The class names of those of these ids that are examples of the run."""
+        wanted = pl.Series(list({str(identity) for identity in ids}), dtype=pl.String).implode()
+        examples = self.scan_examples().select("id", "label").filter(pl.col("id").cast(pl.String).is_in(wanted))
+        return {identity: self.info.classes[label] for identity, label in examples.collect().iter_rows()}
+
+    def id_type(self) -> type[int] | type[str]:
+        """What the ids of its examples are."""
+        return int if self.scan_examples().collect_schema()["id"].is_integer() else str
+
+    @property
+    def verdicts(self) -> Path:
+        """Where what reviewers decide is appended; it is theirs, and outlives the run."""
+        return self.directory / "verdicts.jsonl"
 
     def enter(self, *paths: Path) -> None:
         """Enters paths that are to be written as the run's, as far as they lie in its directory: they go with it."""

@@ -24,7 +24,7 @@ _START = (CONFIG, EXAMPLES, INFO, "signals", "checkpoints")
 # what commands put there later; maps have names of their own, and may lie beside others
 _LATER = (
     *("embeddings.npz", "opinions.parquet", "opinions.json", "summary.tsv", "summary.parquet"),
-    *("suspects.tsv", "suspects.json", "selfcheck.json"),
+    *("suspects.tsv", "suspects.json", "audit.json", "selfcheck.json"),
 )
 DEV = "dev"
 # runs of their own below one: they go where it is replaced; that of the dev set only where the mark lists it

@@ -1,0 +1,1 @@
+"""Reviewing in a terminal: what is decided (`state`), what is shown and what a key does (`view`), keys (`keyboard`)."""

@@ -1,0 +1,58 @@
+"""The list of suspects as it lies in a run directory, read again by those who act on it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import polars as pl
+
+from datamap_cli.errors import DatamapError
+from datamap_cli.run.directory import Run
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """What `datamap suspects` wrote."""
+
+    table: pl.DataFrame
+    """rank, id, label and suggested_label (class index), score (Float64, null: none), why; the worst first."""
+    score: str
+    """What it is ranked by."""
+    end: str
+    """The suspicious end of the score, low or high."""
+
+
+def read_suspects(run: Run) -> Suspects:
+    """The suspects of `run`; raises DatamapError where there are none, or they are of another run."""
+    path = run.directory / "suspects.tsv"
+    try:
+        account = json.loads((run.directory / "suspects.json").read_bytes())
+        table = pl.read_csv(path, separator="\t", infer_schema=False)
+        score, end, of = account["score"], account["suspicious end"], account["run"]
+        table = table.select("rank", "id", "label", "suggested_label", "score", "why")
+    except FileNotFoundError as error:
+        raise DatamapError(f"{error.filename or path}: no such file; run `datamap suspects` first") from None
+    except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+        raise DatamapError(f"{path}: damaged; run `datamap suspects` again") from None
+    if of != run.info.run_id:
+        raise DatamapError(f"{path}: of another run, {of}; run `datamap suspects` again")
+    ids = run.scan_examples().select("id").collect()["id"]
+    names = {name: k for k, name in enumerate(run.info.classes)}
+    classes = {_quoted(name): k for name, k in names.items()} | names
+    known = {_quoted(str(identity)): identity for identity in ids} | {str(identity): identity for identity in ids}
+    try:
+        typed = table.with_columns(
+            pl.col("rank").cast(pl.Int64),
+            pl.col("id").replace_strict(known, return_dtype=ids.dtype),
+            pl.col("label", "suggested_label").replace_strict(classes, return_dtype=pl.Int64),
+            pl.col("score").cast(pl.Float64),
+        )
+    except pl.exceptions.PolarsError:
+        raise DatamapError(f"{path}: not the list of this run; run `datamap suspects` again") from None
+    return Suspects(typed, score, end)
+
+
+def _quoted(text: str) -> str:
+    """A text as it stands in a file that is safe for spreadsheets."""
+    return f"'{text}"
