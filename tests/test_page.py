@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from datamap_cli.config import PlotConfig
-from datamap_cli.plot import Trajectories, draw, page
+from datamap_cli.plot import Evidence, Trajectories, draw, page
 
 pytestmark = [
     pytest.mark.browser,
@@ -74,7 +74,7 @@ def texts_of(points: int) -> pl.DataFrame:
     return pl.DataFrame({"text_a": text, "text_b": [f"answer {number} {text[number]}" for number in range(points)]})
 
 
-def document(points: int, **settings: Any) -> tuple[str, pl.DataFrame]:
+def document(points: int, evidence: Evidence | None = None, **settings: Any) -> tuple[str, pl.DataFrame]:
     """The page of so many points, and what stands at each of its positions."""
     plot = PlotConfig(**settings)
     summary = summary_of(points)
@@ -89,6 +89,7 @@ def document(points: int, **settings: Any) -> tuple[str, pl.DataFrame]:
         classes=CLASSES,
         evaluations=EVALUATIONS,
         trajectories=Trajectories(range(EVALUATIONS), course, (1 - course) / 2),
+        evidence=evidence,
     )
     return text, pl.concat([summary, texts_of(points)], how="horizontal")[rows]
 
@@ -337,6 +338,60 @@ def test_a_click_pins_an_example_with_its_course(small: Opened) -> None:
     assert small.at(0) == pytest.approx((ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2), abs=1.5)
     small.page.keyboard.press("Escape")
     small.page.wait_for_selector("#pinned", state="hidden")
+
+
+def suspect(number: int, marks: list[list[int]]) -> Evidence:
+    """Evidence against the label of one example: two that are points, one that is none, and the same text again."""
+    suspects = pl.DataFrame(
+        {
+            "id": [f"e{number}"],
+            "joined_label": [1 - number % 2],
+            "part_dynamics": [0.8],
+            "part_linear": [2.13],
+            "part_prior": [-0.4],
+            "nearest": [["<i>&id", "e30", "gone"]],
+            "similarity": [[0.876, 0.5, 0.25]],
+            "contradiction": ["e31"],
+            "marks_a": [marks],
+            "marks_b": [[[0, 6]]],
+        }
+    )
+    others = pl.DataFrame({"id": ["gone"], "label": [1], "text_a": [HOSTILE[1]], "text_b": [HOSTILE[2]]})
+    return Evidence(suspects, others)
+
+
+def test_a_pinned_suspect_shows_the_evidence_and_leads_to_the_nearest(open_page: Callable[..., Opened]) -> None:
+    opened = open_page(*document(40, suspect(6, marks=[[2, 3], [5, 7]])))
+    seen = opened.page
+    seen.mouse.click(*opened.at(6))
+    seen.wait_for_selector("#pinned .evidence")
+    assert HOSTILE[6] == seen.locator("#pinned .text").first.text_content()
+    # characters, not the halves of which JavaScript makes them
+    assert [HOSTILE[6][2:3], HOSTILE[6][5:7], "answer"] == seen.locator("#pinned .text mark").all_text_contents()
+    assert ["linear +2.1", "dynamics +0.8", "prior −0.4"] == seen.locator("#pinned .opinions li").all_text_contents()
+    assert "=yes" == seen.text_content("#pinned .joined .differs")
+    others = seen.locator("#pinned .neighbour")
+    assert ["=yes", "no <b>way</b>", "no <b>way</b>", "=yes"] == others.locator("b").all_text_contents()
+    assert ["0.88", "0.50", "0.25"] == others.locator(".like").all_text_contents()
+    assert [*HOSTILE[1:3]] == others.last.locator(".quoted").all_text_contents()
+    assert "DIV" == others.last.evaluate("made => made.tagName")  # it is no point: there is nowhere to go
+    others.nth(1).click()
+    opened.wait_for("#pinned .id", "id <i>&id")
+    assert HOSTILE[0] == seen.locator("#pinned .text").first.text_content()
+    assert 0 == seen.locator("#pinned .evidence, #pinned mark").count()
+    assert [] == opened.troubles
+
+
+def test_the_evidence_speaks_chinese(open_page: Callable[..., Opened]) -> None:
+    opened = open_page(*document(40, suspect(20, marks=[[0, 4]]), language="zh"))
+    opened.page.mouse.click(*opened.at(20))
+    opened.page.wait_for_selector("#pinned .evidence")
+    assert ["第20个", "answer"] == opened.page.locator("#pinned .text mark").all_text_contents()
+    assert ["线性模型 +2.1", "训练过程 +0.8", "类别先验 −0.4"] == opened.page.locator(
+        "#pinned .opinions li"
+    ).all_text_contents()
+    titles = ["不支持该标签的依据", "综合各方意见的标签", "文本相同、标签不同", "最相近的样本"]
+    assert titles == opened.page.locator("#pinned h3").all_text_contents()
 
 
 # ------------------------------------------------------------------------------------- box, lasso, search

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamap_cli.config import PlotConfig
-from datamap_cli.plot import Trajectories, carried_evaluations, draw, page
+from datamap_cli.plot import Evidence, Trajectories, carried_evaluations, draw, page
 from datamap_cli.plot.page import payload
 
 AXES = {"x": "label_var", "y": "avg_probs"}
@@ -32,8 +32,10 @@ def packed(
     examples: pl.DataFrame | None = None,
     trajectories: Trajectories | None = None,
     text_budget_mb: float = 60,
+    evidence: Evidence | None = None,
 ) -> payload.Payload:
-    return payload.pack(summary, examples, trajectories, AXES, [], PlotConfig(text_budget_mb=text_budget_mb))
+    settings = PlotConfig(text_budget_mb=text_budget_mb)
+    return payload.pack(summary, examples, trajectories, AXES, [], settings, evidence)
 
 
 def signal(carried: payload.Payload, name: str, rows: int) -> list[float | None]:
@@ -168,6 +170,78 @@ def test_courses_come_back_to_a_step_of_254() -> None:
 )
 def test_of_many_evaluations_as_many_are_carried_as_fit(points: int, evaluations: int, expected: list[int]) -> None:
     assert expected == carried_evaluations(points, evaluations)
+
+
+# ------------------------------------------------------------------------------------------ the evidence
+
+
+def suspects_of(ids: list[str], *, nearest: list[str], contradiction: str | None = None) -> pl.DataFrame:
+    """Suspects in the order of their suspicion, all with the same evidence."""
+    rows = len(ids)
+    return pl.DataFrame(
+        {
+            "id": ids,
+            "joined_label": [1] * rows,
+            "part_linear": [2.13] * rows,
+            "part_prior": [None] * rows,
+            "nearest": [nearest] * rows,
+            "similarity": [[0.876, 0.5][: len(nearest)]] * rows,
+            "contradiction": [contradiction] * rows,
+            "marks_a": [[[0, 2], [4, 5]]] * rows,
+            "marks_b": [None] * rows,
+        },
+        schema_overrides={"part_prior": pl.Float64, "contradiction": pl.String, "marks_b": pl.List(pl.List(pl.Int64))},
+    )
+
+
+def evidence_of(carried: payload.Payload) -> dict[int, list[Any]]:
+    """The rows by position, as the page's scripts read them."""
+    [positions] = json.loads(inflated(carried.blocks["evidence-at"]))
+    blocks = {name: block for name, block in carried.blocks.items() if name != "evidence-at"}
+    columns = listed(payload.Payload({}, blocks), "evidence")
+    return dict(zip(positions, map(list, zip(*columns, strict=True)), strict=True))
+
+
+OTHERS = pl.DataFrame({"id": ["far"], "label": [0], "text_a": ["远" * 300], "text_b": ["b"]})
+
+
+def pairs_of(ids: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    texts = pl.DataFrame({"text_a": [f"第{name}个" for name in ids], "text_b": ids})
+    return frame(own=range(len(ids))).with_columns(id=pl.Series(ids)), texts
+
+
+def test_the_evidence_comes_back_with_others_by_their_position_or_quoted() -> None:
+    suspects = suspects_of(["c", "a"], nearest=["b", "far"], contradiction="far")
+    carried = packed(*pairs_of(["a", "b", "c"]), evidence=Evidence(suspects, OTHERS))
+    far = ["far", 0, "远" * 200 + "…", "b"]
+    row = [1, [2.1, None], [[1, 0.88], [far, 0.5]], far, [[[0, 2], [4, 5]], []]]
+    assert {0: row, 2: row} == evidence_of(carried)
+    assert {"opinions": ["linear", "prior"]} == carried.about["evidence"]
+
+
+def test_the_evidence_quotes_no_texts_where_the_page_has_none() -> None:
+    evidence = Evidence(suspects_of(["a"], nearest=["far"]), OTHERS)
+    for examples in (None, pairs_of(["a"])[1]):
+        carried = packed(pairs_of(["a"])[0], examples, text_budget_mb=0, evidence=evidence)
+        assert {0: [1, [2.1, None], [[["far", 0], 0.88]], None, []]} == evidence_of(carried)
+
+
+def test_of_more_evidence_than_fits_that_of_the_most_suspicious_is_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "EVIDENCE_MB", 0.005)
+    ids = [f"{number}" for number in range(5_000)]
+    worst_first = ids[::-1]
+    carried = packed(*pairs_of(ids), evidence=Evidence(suspects_of(worst_first, nearest=["7"]), OTHERS))
+    found = evidence_of(carried)
+    assert sum(len(block) for name, block in carried.blocks.items() if name.startswith("evidence")) <= 5_000
+    assert [*range(5_000 - len(found), 5_000)] == list(found)
+    assert 1_000 < len(found) < 5_000
+
+
+def test_a_page_without_evidence_carries_nothing_of_it() -> None:
+    plain = packed(*pairs_of(["a", "b"]))
+    nobody = Evidence(suspects_of([], nearest=["a"]), OTHERS)
+    assert plain == packed(*pairs_of(["a", "b"]), evidence=nobody)
+    assert "evidence" not in plain.about
 
 
 # ------------------------------------------------------------------------------------------ the document

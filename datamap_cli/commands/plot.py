@@ -9,6 +9,7 @@ import polars as pl
 
 from datamap_cli import plot as drawing
 from datamap_cli import signals, terminal
+from datamap_cli.analysis import evidence
 from datamap_cli.commands import pictures
 from datamap_cli.config import Config
 from datamap_cli.data import summaries
@@ -16,6 +17,9 @@ from datamap_cli.errors import DatamapError
 from datamap_cli.run import Run
 from datamap_cli.run.output import Output
 from datamap_cli.text import first_line
+
+_SUSPECTS = 10_000
+"""Points, the most suspicious ones, whose evidence the page carries."""
 
 
 def check(config: Config) -> None:
@@ -49,6 +53,7 @@ def draw(config: Config, output: Path | None) -> None:
         classes=run.info.classes,
         evaluations=len(run.info.evaluations),
         trajectories=_trajectories(run, points["id"]),
+        evidence=_evidence(run, points),
     )
     place = run.map_output(config.plot) if output is None else Output.of(output)
     pictures.write(data_map.figure, document, place, config.plot, "map", run)
@@ -91,4 +96,29 @@ def _trajectories(run: Run, ids: pl.Series) -> drawing.Trajectories | None:
     except (DatamapError, pl.exceptions.PolarsError) as error:
         # the map is of the summary: it needs no signal files any more
         terminal.note(f"no courses of single examples on the page: {first_line(error)}")
+        return None
+
+
+def _evidence(run: Run, points: pl.DataFrame) -> drawing.Evidence | None:
+    """Why the labels of the most suspicious of these points are suspected; None where no opinions were gathered."""
+    try:
+        gathered = run.opinions()
+        if gathered is None:
+            return None
+        suspects = (
+            gathered[0]
+            .join(points.lazy().select("id", "label"), on="id", how="inner", maintain_order="right")
+            .filter(pl.col("joined_label") != pl.col("label"))
+            .sort("suspicion", descending=True, nulls_last=True, maintain_order=True)
+            .head(_SUSPECTS)
+            .collect()
+        )
+        others = pl.LazyFrame({"id": evidence.referenced(suspects)}).join(
+            points.lazy().select("id"), on="id", how="anti", maintain_order="left"
+        )
+        others = others.join(run.scan_examples(), on="id", how="inner", maintain_order="left")
+        return drawing.Evidence(suspects, others.collect())
+    except (DatamapError, pl.exceptions.PolarsError) as error:
+        # as with the courses: the map is of the summary alone
+        terminal.note(f"no evidence of suspects on the page: {first_line(error)}")
         return None

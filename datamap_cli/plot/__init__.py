@@ -3,11 +3,12 @@
 from datamap_cli.plot.categories import check_signals, columns
 from datamap_cli.plot.figure import DataMap, draw
 from datamap_cli.plot.image import images, missing_fonts
-from datamap_cli.plot.page import Trajectories, carried_evaluations, page
+from datamap_cli.plot.page import Evidence, Trajectories, carried_evaluations, page
 from datamap_cli.plot.words import heading
 
 __all__ = [
     "DataMap",
+    "Evidence",
     "Trajectories",
     "carried_evaluations",
     "check_signals",

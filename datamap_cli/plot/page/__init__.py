@@ -21,10 +21,10 @@ from datamap_cli.config import PlotConfig
 from datamap_cli.plot import encoding, layout, look
 from datamap_cli.plot.figure import DataMap
 from datamap_cli.plot.hover import cut, escape, visible
-from datamap_cli.plot.page.payload import Trajectories, carried_evaluations, pack
+from datamap_cli.plot.page.payload import Evidence, Trajectories, carried_evaluations, pack
 from datamap_cli.text import FORMULA, NUMBER
 
-__all__ = ["Trajectories", "carried_evaluations", "page"]
+__all__ = ["Evidence", "Trajectories", "carried_evaluations", "page"]
 
 # no source at all but the page itself: a text that slipped through could still reach nothing;
 # unsafe-eval: Plotly compiles its WebGL traces with Function()
@@ -59,14 +59,15 @@ def page(
     classes: Sequence[str],
     evaluations: int | None,
     trajectories: Trajectories | None,
+    evidence: Evidence | None = None,
 ) -> str:
     """A whole HTML document: the map with everything about its points, in any browser, from a file, without a network.
 
     `summary`, `examples` (text_a and text_b; None where there are no texts) and `trajectories` have a row per point of
-    the map, in the order of its points.
+    the map, in the order of its points; the suspects of `evidence` are some of them.
     """
     axes = {"x": settings.attr2, "y": settings.attr1}
-    payload = pack(summary, examples, trajectories, axes, classes, settings)
+    payload = pack(summary, examples, trajectories, axes, classes, settings, evidence)
     words = json.loads(_text("words.json"))[settings.language]
     about = {
         **payload.about,

@@ -18,12 +18,25 @@ function written(map, name, position) {
   return name === "correct_times" && map.about.evaluations ? `${short} / ${map.about.evaluations}` : short;
 }
 
-function texts(map, shown, length) {
-  return map.about.texts.names.map((name, k) => {
-    const text = shown.texts[k];
-    const cut = text.length > length ? `${Array.from(text.slice(0, length + 1)).slice(0, -1).join("")}…` : text;
-    return element("p", { class: "text", dir: "auto", "data-name": name }, visible(cut));
-  });
+function cut(text, length) {
+  return text.length > length ? `${Array.from(text.slice(0, length + 1)).slice(0, -1).join("")}…` : text;
+}
+
+/** The texts; `marks` has spans [begin, end) of characters for each of them. */
+function texts(map, shown, length, marks = []) {
+  return map.about.texts.names.map((name, k) =>
+    element("p", { class: "text", dir: "auto", "data-name": name }, ...marked(cut(shown.texts[k], length), marks[k] ?? [])),
+  );
+}
+
+/** The text in pieces, those in the spans as marks. */
+function marked(text, spans) {
+  if (!spans.length) return [visible(text)];
+  const characters = Array.from(text); // spans count characters, JavaScript halves of some
+  const piece = (from, to) => visible(characters.slice(from, to).join(""));
+  const ends = [0, ...spans.map(([, end]) => end)];
+  const pieces = spans.flatMap(([begin, end], k) => [piece(ends[k], begin), element("mark", {}, piece(begin, end))]);
+  return [...pieces, piece(ends.at(-1))];
 }
 
 /** Label, prediction and suggestion by name; each but the label only where it is another. */
@@ -78,8 +91,8 @@ export function hoverCard(map, view, position, shown) {
   return [heading(map, shown), ...texts(map, shown, TEXT_SHOWN), ...verdict(map, position), table(map, names, position)];
 }
 
-/** What stands in the panel of the pinned example. */
-export function pinnedCard(map, position, shown, course, unpin) {
+/** What stands in the panel of the pinned example: its course and why its label is suspected where that is known. */
+export function pinnedCard(map, position, shown, { course, why }, { unpin, go }) {
   const { words } = map.about;
   const close = element("button", { type: "button", class: "quiet", id: "unpin", title: words.unpin }, "×");
   close.setAttribute("aria-label", words.unpin);
@@ -87,8 +100,9 @@ export function pinnedCard(map, position, shown, course, unpin) {
   const names = [...map.signals.values()].filter((signal) => !signal.classes).map((signal) => signal.name);
   return [
     heading(map, shown, close),
-    ...texts(map, shown, Infinity),
+    ...texts(map, shown, Infinity, why?.marks),
     ...verdict(map, position),
+    ...(why ? [evidenceOf(map, position, why, go)] : []),
     ...(course ? [courseOf(map, course)] : []),
     table(map, names, position),
   ];
@@ -101,6 +115,49 @@ export function listRow(map, position, shown, colour) {
   const meta = element("span", { class: "meta" }, dot, element("span", { class: "id" }, visible(shown.id)), ...change(map, position));
   const lines = shown.texts.map((text) => element("span", { class: "line", dir: "auto" }, visible(text.slice(0, 120))));
   return [meta, ...lines];
+}
+
+// --------------------------------------------------------------------------------------------- evidence
+
+const QUOTED = 200; // characters of another example's text
+
+function evidenceOf(map, position, why, go) {
+  const { words } = map.about;
+  const label = map.signals.get("label")?.values[position] ?? NaN;
+  const other = (found) => neighbour(map, found, label, go);
+  const part = (title, ...children) => (children.length ? [element("h3", {}, title), ...children] : []);
+  const joined = element("span", { class: "differs" }, className(map, why.joined));
+  const speaks = element("span", { class: "speaking" }, element("mark", {}, words.marked), words.speaks);
+  const caption = why.marks.some((spans) => spans.length) ? [speaks] : [];
+  return element(
+    "section",
+    { class: "evidence" },
+    ...part(words.against, opinions(map, why.parts)),
+    ...part(words.joined, element("p", { class: "joined", dir: "auto" }, joined, ...caption)),
+    ...part(words.same_text, ...(why.same ? [other(why.same)] : [])),
+    ...part(words.nearest, ...why.nearest.map(other)),
+  );
+}
+
+/** The opinions with the part of each, the strongest against the label first. */
+function opinions(map, parts) {
+  const speaking = parts.filter(({ part }) => part).sort((a, b) => b.part - a.part);
+  const items = speaking.map(({ opinion, part }) =>
+    element("li", { class: part > 0 ? "speaks" : "agrees" }, map.about.words[`by_${opinion}`] ?? visible(opinion), ` ${part > 0 ? "+" : "−"}${Math.abs(part).toFixed(1)}`),
+  );
+  return element("ul", { class: "opinions" }, ...items);
+}
+
+/** Another example; one that is on the map can be gone to. */
+function neighbour(map, found, label, go) {
+  const on = found.position >= 0;
+  const like = found.similarity === undefined ? [] : [element("span", { class: "like" }, found.similarity.toFixed(2))];
+  const name = element("b", { class: found.label === label ? "agrees" : "differs" }, className(map, found.label));
+  const meta = element("span", { class: "meta" }, ...like, name, element("span", { class: "id" }, `id ${visible(found.id)}`));
+  const lines = found.texts.map((text) => element("span", { class: "quoted", dir: "auto" }, visible(cut(text, QUOTED))));
+  const made = element(on ? "button" : "div", { class: "neighbour", ...(on ? { type: "button" } : {}) }, meta, ...lines);
+  if (on) made.onclick = () => go(found.position);
+  return made;
 }
 
 // ----------------------------------------------------------------------------------------------- course

@@ -61,6 +61,30 @@ export async function example(blocks, about, position) {
   return { id, texts };
 }
 
+/** Why the label at this position is suspected; null where the page does not carry it. */
+export async function evidence(map, position) {
+  const { about, blocks } = map;
+  if (!about.evidence) return null;
+  const [positions] = await blocks.block("evidence-at");
+  const row = positions.indexOf(position);
+  if (row < 0) return null;
+  const [joined, parts, nearest, same, marks] = await blocks.at("evidence", row);
+  const quoted = ([id, label, ...texts]) => ({ position: -1, id, label, texts });
+  const point = async (other) => ({
+    position: other,
+    label: map.signals.get("label")?.values[other] ?? NaN,
+    ...(await example(blocks, about, other)),
+  });
+  const found = (other) => (typeof other === "number" ? point(other) : quoted(other));
+  return {
+    joined,
+    parts: about.evidence.opinions.map((opinion, k) => ({ opinion, part: parts[k] })),
+    marks,
+    nearest: await Promise.all(nearest.map(async ([other, similarity]) => ({ ...(await found(other)), similarity }))),
+    same: same === null ? null : await found(same),
+  };
+}
+
 /** The positions whose texts hold the query, in any case, or whose id it is; `goesOn` says whether it is still wanted. */
 export async function search(blocks, about, query, goesOn) {
   const sought = query.toLowerCase();

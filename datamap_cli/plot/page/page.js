@@ -1,7 +1,7 @@
 // The page: what the user does changes the state; what is shown follows from the state.
 
 import { hoverCard, listRow, pinnedCard } from "./card.js";
-import { example, json, openBlocks, openCourses, openSignals, search } from "./data.js";
+import { evidence, example, json, openBlocks, openCourses, openSignals, search } from "./data.js";
 import { element, visible } from "./dom.js";
 import { figureOf, fitted, isPlain, openFigure, shownPoints } from "./figure.js";
 import { openFilters } from "./filters.js";
@@ -160,10 +160,15 @@ async function pinned() {
     $("pinned").hidden = true;
     return;
   }
-  const [shown, courses] = await Promise.all([example(map.blocks, about, position), (map.courses ??= openCourses(about))]);
+  const [shown, courses, why] = await Promise.all([
+    example(map.blocks, about, position),
+    (map.courses ??= openCourses(about)),
+    evidence(map, position),
+  ]);
   if (position !== state.pinned) return;
-  $("pinned").replaceChildren(...pinnedCard(map, position, shown, courses?.(position), () => pin(-1)));
+  $("pinned").replaceChildren(...pinnedCard(map, position, shown, { course: courses?.(position), why }, { unpin: () => pin(-1), go: clicked }));
   $("pinned").hidden = false;
+  $("pinned").scrollTop = 0;
 }
 
 

@@ -1,4 +1,4 @@
-"""What the page carries of the points: ids, texts, signals and courses, each deflated and in base64.
+"""What the page carries of the points: ids, texts, signals, courses, evidence, each deflated and in base64.
 
 Everything is in the order of the point traces end to end: the position of a point is its place in all of it.
 """
@@ -25,8 +25,10 @@ from datamap_cli.signals import Derivation, find, is_class
 
 BLOCK = 1024
 """Examples whose ids, or texts, are inflated together."""
-SIGNALS_MB, COURSES_MB = 8.0, 4.0
-"""Megabytes of the page that the signals, and the courses of the examples, may take."""
+SIGNALS_MB, COURSES_MB, EVIDENCE_MB = 8.0, 4.0, 3.0
+"""Megabytes of the page that the signals, the courses of the examples, and the evidence may take."""
+QUOTED = 200
+"""Characters of a text that the evidence quotes because no point has it."""
 
 # carried before all others where not all fit, after the classes
 _FIRST = ("s_label", "correct_times", "correct_ratio", "forgetting_times")
@@ -47,6 +49,17 @@ class Trajectories:
     label_probs: npt.NDArray[np.float32]
     """(N, T), a row per point; NaN where there is no record."""
     runner_up_probs: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why labels are suspected."""
+
+    suspects: pl.DataFrame
+    """Points, the most suspicious first: id, joined_label, part_… of each opinion, nearest (ids), similarity,
+    contradiction (an id), marks_a and marks_b (spans of characters)."""
+    others: pl.DataFrame
+    """The examples that these name and that are no points: id, label, text_a, text_b."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ def pack(
     axes: Mapping[str, str],
     classes: Sequence[str],
     settings: PlotConfig,
+    evidence: Evidence | None = None,
 ) -> Payload:
     """The blocks of these points, whose frames have a row each; `axes` are the signals of the drawn "x" and "y"."""
     with ThreadPoolExecutor(2) as pool:  # zlib lets go of the interpreter
@@ -81,8 +95,9 @@ def pack(
         texts, about_texts = _texts(examples, settings.text_budget_mb, pool)
         signals, about_signals = _signals(summary, axes, classes, Words(settings.language), pool)
         courses, about_courses = _courses(trajectories)
+        why, about_why = _evidence(evidence, summary["id"], about_texts, pool)
     about = {"points": summary.height, "block": BLOCK, "texts": about_texts, **about_signals, "courses": about_courses}
-    return Payload(about, {**ids, **texts, **signals, **courses})
+    return Payload({**about, **about_why}, {**ids, **texts, **signals, **courses, **why})
 
 
 def _starts(frame: pl.DataFrame) -> range:
@@ -103,7 +118,11 @@ def _lists(columns: Sequence[pl.Series], length: int | None, start: int) -> byte
     block = [column[start : start + BLOCK] for column in columns]
     if length is not None:
         block = [_cut(column, length) for column in block]
-    return json.dumps([column.to_list() for column in block], ensure_ascii=False, separators=(",", ":")).encode()
+    return _json([column.to_list() for column in block])
+
+
+def _json(tree: Any) -> bytes:
+    return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 # ------------------------------------------------------------------------------------------------- texts
@@ -264,3 +283,58 @@ def _courses(trajectories: Trajectories | None) -> tuple[dict[str, str], dict[st
 def _quantised(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     known = np.isfinite(probabilities)
     return np.where(known, np.round(np.where(known, probabilities, 0) * 254), 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------- evidence
+
+_Row = list[Any]
+
+
+def _evidence(
+    evidence: Evidence | None, ids: pl.Series, texts: Mapping[str, Any], pool: ThreadPoolExecutor
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Blocks of the evidence, a row per suspect in the order of their positions, which stand in a block of their own;
+    of so many suspects, the most suspicious ones, as fit."""
+    if evidence is None or evidence.suspects.is_empty():
+        return {}, {}
+    names = [name for name in evidence.suspects.columns if name.startswith("part_")]
+    position = {name: place for place, name in enumerate(ids.to_list())}
+    rows = _evidence_rows(evidence, names, position, texts)
+    while rows:
+        ordered = sorted(rows, key=lambda row: row[0])
+        positions, *columns = (list(column) for column in zip(*ordered, strict=True))
+        starts = range(0, len(ordered), BLOCK)
+        blocks = _listed("evidence", [_json([c[start : start + BLOCK] for c in columns]) for start in starts], pool)
+        blocks["evidence-at"] = _deflated(_json([positions]))
+        if sum(map(len, blocks.values())) <= EVIDENCE_MB * _MEGABYTE:
+            return blocks, {"evidence": {"opinions": [name.removeprefix("part_") for name in names]}}
+        rows = rows[: len(rows) * 9 // 10]
+    return {}, {}
+
+
+def _evidence_rows(
+    evidence: Evidence, names: Sequence[str], position: Mapping[Any, int], texts: Mapping[str, Any]
+) -> list[_Row]:
+    """Of each suspect its position, the joined label, the parts, the nearest with their similarity, the same text under
+    another label, and the marks; another example is its position, or id, label and texts where it is no point."""
+    wanted = texts["names"]
+    length = QUOTED if texts["cut"] is None else min(QUOTED, texts["cut"])
+    quoted = [_cut(evidence.others[name].fill_null(""), length) for name in wanted]
+    columns = [evidence.others["id"].cast(pl.String), evidence.others["label"], *quoted]
+    quotes = (list(row) for row in zip(*columns, strict=True))
+    known: dict[Any, int | _Row] = {**dict(zip(evidence.others["id"], quotes, strict=True)), **position}
+    return [
+        [
+            position[row["id"]],
+            row["joined_label"],
+            [None if row[name] is None else round(row[name], 1) for name in names],
+            [
+                [known[other], round(like, 2)]
+                for other, like in zip(row["nearest"] or (), row["similarity"] or (), strict=True)
+                if other in known
+            ],
+            known.get(row["contradiction"]),
+            [row[name.replace("text", "marks")] or [] for name in wanted],
+        ]
+        for row in evidence.suspects.iter_rows(named=True)
+    ]
