@@ -102,8 +102,8 @@ def write_run(
     return run
 
 
-def page_columns(page: Path, kind: str) -> list[list[str]]:
-    """The ids, or the texts, that a page carries, a list per column, in the order of its points."""
+def page_columns(page: Path, kind: str) -> list[list[Any]]:
+    """The ids, texts or evidence that a page carries, a list per column, in the order of its points."""
     found = re.findall(rf'<script type="text/plain" id="{kind}-\d+">([^<]*)</script>', page.read_text(encoding="utf-8"))
     blocks = [json.loads(zlib.decompress(base64.b64decode(block), -zlib.MAX_WBITS)) for block in found]
     return [[value for block in columns for value in block] for columns in zip(*blocks, strict=True)]

@@ -128,6 +128,32 @@ def test_hover_shows_each_examples_own_text_whatever_the_order_of_the_records(ru
     assert [f"第{identity}个问题怎么做" for identity in ids] == text_a
 
 
+def test_the_page_carries_why_labels_are_suspected(run_dir: Path, run_cli: Cli) -> None:
+    pytest.importorskip("sklearn")
+    run_cli("summarize", "--run-dir", run_dir)
+    opinions = pl.read_parquet(run_dir / "opinions.parquet").join(
+        pl.read_parquet(run_dir / "summary.parquet").select("id", "label"), on="id"
+    )
+    suspects = {row["id"]: row for row in opinions.filter(pl.col("joined_label") != pl.col("label")).to_dicts()}
+    assert len(suspects) > 0
+    assert 0 == run_cli("plot", "--run-dir", run_dir, "--no-png")[0]
+    page = run_dir / "maps" / "avg_probs-label_var.html"
+    (ids,), (joined, _, nearest, *_) = page_columns(page, "ids"), page_columns(page, "evidence")
+    on_page = [int(identity) for identity in ids if int(identity) in suspects]
+    assert [suspects[identity]["joined_label"] for identity in on_page] == joined
+    assert [suspects[identity]["nearest"] for identity in on_page] == [
+        [int(ids[position]) for position, _ in row] for row in nearest
+    ]
+
+
+def test_where_the_opinions_are_damaged_the_page_is_drawn_without_them(run_dir: Path, run_cli: Cli) -> None:
+    run_cli("summarize", "--run-dir", run_dir)
+    (run_dir / "opinions.json").write_text("{")
+    code, out, err = run_cli("plot", "--run-dir", run_dir, "--no-png")
+    assert (0, f"map: {run_dir / 'maps' / 'avg_probs-label_var.html'}\n") == (code, out)
+    assert "no evidence of suspects on the page: " in err
+
+
 def test_output_says_where_the_map_goes(run_dir: Path, run_cli: Cli, tmp_path: Path) -> None:
     run_cli("summarize", "--run-dir", run_dir)
     code, out, _ = run_cli("plot", "--run-dir", run_dir, "--no-png", "--output", tmp_path / "new" / "my.map")

@@ -383,7 +383,7 @@ def test_a_pinned_suspect_shows_the_evidence_and_leads_to_the_nearest(open_page:
 
 
 def test_the_evidence_speaks_chinese(open_page: Callable[..., Opened]) -> None:
-    opened = open_page(*document(40, suspect(20, marks=[[0, 4]]), language="zh"))
+    opened = open_page(*document(40, suspect(20, marks=[[0, 4], [900, 901]]), language="zh"))
     opened.page.mouse.click(*opened.at(20))
     opened.page.wait_for_selector("#pinned .evidence")
     assert ["第20个", "answer"] == opened.page.locator("#pinned .text mark").all_text_contents()

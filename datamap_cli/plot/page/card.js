@@ -34,8 +34,9 @@ function marked(text, spans) {
   if (!spans.length) return [visible(text)];
   const characters = Array.from(text); // spans count characters, JavaScript halves of some
   const piece = (from, to) => visible(characters.slice(from, to).join(""));
-  const ends = [0, ...spans.map(([, end]) => end)];
-  const pieces = spans.flatMap(([begin, end], k) => [piece(ends[k], begin), element("mark", {}, piece(begin, end))]);
+  const inside = spans.filter(([begin]) => begin < characters.length); // the page may carry less of the text
+  const ends = [0, ...inside.map(([, end]) => end)];
+  const pieces = inside.flatMap(([begin, end], k) => [piece(ends[k], begin), element("mark", {}, piece(begin, end))]);
   return [...pieces, piece(ends.at(-1))];
 }
 
