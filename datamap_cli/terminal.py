@@ -72,7 +72,7 @@ class TrainingDisplay:
     def show_phases(self, phases: Mapping[str, float], total: float) -> None:
         """Seconds of each phase, and its share of the total."""
         parts = [f"{name} {seconds:.1f} s ({seconds / total:.0%})" for name, seconds in phases.items()]
-        self.note(f"{_duration(total)} in all: {', '.join(parts)}")
+        self.note(f"{duration(total)} in all: {', '.join(parts)}")
 
     def show(self, event: train.Event) -> None:
         match event:
@@ -138,7 +138,7 @@ class TrainingDisplay:
         # of this start: a training that went on from a checkpoint had steps before
         taken, remaining = self.done - self.start.step, self.start.steps - self.done
         left = (time.monotonic() - self.started) * remaining / taken if taken else None
-        ending = [f"{_duration(left)} left"] if remaining and left is not None else []
+        ending = [f"{duration(left)} left"] if remaining and left is not None else []
         self.console.print("  ".join([*parts, *ending]), markup=False, soft_wrap=True)
 
 
@@ -149,7 +149,8 @@ def _of_dev(dev: train.Dev | None) -> list[str]:
     return [f"dev: loss {quality.loss:.4f}", f"accuracy {quality.accuracy:.1%}", f"macro-F1 {quality.macro_f1:.3f}"]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Such as `3 min 20 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -90,6 +90,13 @@ def load_dev(data: DataConfig, train: Dataset) -> Dataset | None:
 
 def _no_class(label: str) -> str:
     return f"the label {shown(label)} is no class of the training data"
+
+
+def with_classes(data: Dataset, classes: list[str]) -> Dataset:
+    """The same examples with labels as indices into `classes`, which has all of theirs."""
+    index = [classes.index(name) for name in data.classes]
+    label = pl.col("label").replace_strict([*range(len(index))], index, return_dtype=pl.Int64)
+    return replace(data, examples=data.examples.with_columns(label), classes=classes)
 
 
 def load_texts(data: DataConfig) -> pl.DataFrame:
@@ -215,14 +222,17 @@ def _refuse_doubled(path: Path, ids: pl.Series) -> None:
 
 
 def _classes(label: pl.Series) -> tuple[pl.Series, list[str]]:
-    """Class indices, and the class names in their order: integers by value, names by the alphabet."""
-    names: list[str] = label.unique().to_list()
-    if all(re.fullmatch(r"0|-?[1-9]\d*", name) for name in names):
-        names.sort(key=int)
-    else:
-        names.sort()
+    """Class indices, and the class names in their order."""
+    names = ordered(label.unique().to_list())
     index = label.replace_strict(names, list(range(len(names))), return_dtype=pl.Int64)
     return index.alias("label"), names
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Class names in their order: integers by value, names by the alphabet."""
+    names = list(names)
+    numbers = all(re.fullmatch(r"0|-?[1-9]\d*", name) for name in names)
+    return sorted(names, key=int) if numbers else sorted(names)
 
 
 # -------------------------------------------------------------------------------------------- messages

@@ -33,7 +33,7 @@ from datamap_cli.text import first_line, short
 _LARGE_JSONL = 10**9
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Of Python and of those of our packages that are installed; summarize and plot work without Paddle."""
     versions = {"python": platform.python_version()}
     for name in ("datamap-cli", "paddlepaddle", "paddlepaddle-gpu", "paddlenlp", "polars"):
@@ -87,7 +87,7 @@ class Run:
             classes=list(classes),
             examples=examples.height,
             origin=origin,
-            versions=_versions(),
+            versions=versions(),
         )
         cls.refuse_existing(directory, overwrite=overwrite)
         run = cls(directory, info)

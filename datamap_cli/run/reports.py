@@ -81,6 +81,102 @@ class RunInfo:
     evaluations: list[EvaluationInfo] = field(default_factory=list)
 
 
+# ----------------------------------------------------------------------------------------- gain.json
+
+
+@dataclass(frozen=True)
+class GainTraining:
+    """trainings/….json: what one training for `datamap gain` came to."""
+
+    file: str
+    control: bool
+    seed: int
+    seconds: float
+    predicted: list[int]
+    """Class index for each dev example."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measure over the trainings on one file."""
+
+    mean: float
+    sd: float | None
+    """Over the seeds, ddof 1; null for one seed."""
+    low: float
+    """With `high` the interval of the mean."""
+    high: float
+    values: list[float]
+    """By seed."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two files' means, with the interval of the paired bootstrap."""
+
+    value: float
+    low: float
+    high: float
+    detectable: float
+    """The least true difference that would have been told from chance with a probability of 80 %."""
+    told: bool
+    """Whether the interval does not span zero."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    accuracy: Difference
+    macro_f1: Difference
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """What was done to the rows of the first file to make another of it, rows matched by their texts."""
+
+    dropped: int
+    relabelled: int
+    added: int
+
+
+@dataclass(frozen=True)
+class GainSet:
+    """A file that was trained on, or the control of one."""
+
+    name: str
+    file: str
+    sha256: str
+    control: bool
+    """Whether as many rows of the first file were changed at random, in place of those that this file changed."""
+    examples: int
+    known_in_dev: int
+    """Dev examples whose texts are among these."""
+    changes: RowChanges | None
+    """Null for the first file."""
+    accuracy: Spread
+    macro_f1: Spread
+    against_first: Differences | None
+    against_control: Differences | None
+    trainings: list[str]
+    """Files beside this one, by seed."""
+
+
+@dataclass(frozen=True)
+class GainReport:
+    """gain.json: what training on each file came to on the dev set."""
+
+    dev: str
+    dev_sha256: str
+    dev_examples: int
+    classes: list[str]
+    seeds: list[int]
+    level: float
+    """Of the intervals."""
+    method: str
+    model: str
+    sets: list[GainSet]
+    versions: dict[str, str]
+
+
 # ---------------------------------------------------------------------------------- beside run.json
 
 

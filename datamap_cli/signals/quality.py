@@ -29,27 +29,20 @@ class Quality:
 def quality(logits: npt.NDArray[np.float32], label: Labels) -> Quality:
     """Of the model whose output for M ≥ 1 examples is logits (M, C)."""
     predicted = logits.argmax(axis=1)
-    f1 = f1_by_class(confusion(label, predicted, logits.shape[1]))
+    counts = (np.bincount(of, minlength=logits.shape[1]) for of in (label[predicted == label], label, predicted))
+    by_class = f1(*(count.astype(np.float64) for count in counts))
     return Quality(
         float(probabilities(logits.astype(np.float64), label)[1].mean()),
         float((predicted == label).mean()),
-        float(np.nanmean(f1)),
-        [None if np.isnan(value) else float(value) for value in f1],
+        float(np.nanmean(by_class)),
+        [None if np.isnan(value) else float(value) for value in by_class],
     )
 
 
-def confusion(label: Labels, predicted: Labels, classes: int, weight: Floats | None = None) -> Floats:
-    """How many examples of each class (rows) are predicted as which (columns), (C, C)."""
-    counts = np.bincount(label * classes + predicted, weight, classes * classes)
-    return counts.reshape(classes, classes).astype(np.float64)
+def f1(right: Floats, given: Floats, predicted: Floats) -> Floats:
+    """F1 of each class, (…, C), from how many examples are predicted right as it, are of it, and are predicted as it.
 
-
-def f1_by_class(counts: Floats) -> Floats:
-    """2·tp / (2·tp + fp + fn) of each class, (…, C), from confusions (…, C, C); NaN for a class without examples.
-
-    Such a class is left out of the mean: what is wrongly taken for it counts against the classes that are there.
+    NaN for a class without examples, which is left out of a mean: what is wrongly taken for it counts against the
+    classes that are there.
     """
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    given, said = counts.sum(axis=-1), counts.sum(axis=-2)
-    f1: Floats = np.where(given > 0, 2 * right / np.maximum(given + said, 1), np.nan)
-    return f1
+    return np.where(given > 0, 2 * right / np.maximum(given + predicted, 1), np.nan)

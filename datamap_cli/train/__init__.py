@@ -22,6 +22,7 @@ from datamap_cli.train.events import (
     EvaluationProgress,
     Event,
     FoldTrained,
+    Predicted,
     Started,
     Step,
     Stopped,
@@ -40,11 +41,13 @@ __all__ = [
     "EvaluationProgress",
     "Event",
     "FoldTrained",
+    "Predicted",
     "Started",
     "Step",
     "Stopped",
     "Trained",
     "is_main_process",
+    "predict",
     "run",
 ]
 
@@ -79,3 +82,18 @@ def run(
     from datamap_cli.train import loop  # only now: it imports paddle
 
     yield from loop.train(config, examples, classes, dev, checkpoint, stop, loading=time.perf_counter() - started)
+
+
+def predict(
+    config: Config, examples: pl.DataFrame, classes: list[str], others: pl.DataFrame
+) -> Iterator[Step | EvaluationProgress | Predicted]:
+    """Trains on `examples` as `run` does and asks the last weights about `others`; collects and keeps nothing else.
+
+    Raises DatamapError as `run` does.
+    """
+    environment.require_paddle()
+    pretrained.check(config.model.name)
+    environment.load_paddle()
+    from datamap_cli.train import loop  # only now: it imports paddle
+
+    yield from loop.predict(config, examples, classes, others)

@@ -150,6 +150,14 @@ class Trained:
     """Duration of each phase, in the order they began."""
 
 
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a model that was only trained says of other examples; comes last."""
+
+    label: NDArray[np.int64]
+    """(M,), the most probable class of each."""
+
+
 class Diverged(DatamapError):
     """The loss or the model's output is no longer finite."""
 

@@ -25,8 +25,10 @@ from datamap_cli.train.events import (
     Diverged,
     Embeddings,
     Evaluation,
+    EvaluationProgress,
     Event,
     FoldTrained,
+    Predicted,
     Started,
     Step,
     Stopped,
@@ -60,6 +62,14 @@ def train(
         training.go_on_from(checkpoint)
     yield training.started()
     yield from training.run()
+
+
+def predict(
+    config: Config, examples: pl.DataFrame, classes: list[str], others: pl.DataFrame
+) -> Iterator[Step | EvaluationProgress | Predicted]:
+    """What `datamap_cli.train.predict` documents; Paddle is imported by now."""
+    training = Training(config, examples, classes, others, lambda: False, Phases({}))
+    yield from training.predict()
 
 
 class Training:
@@ -167,6 +177,17 @@ class Training:
                 with self.phases("checkpoints"):
                     yield self._checkpoint()
 
+    def predict(self) -> Iterator[Step | EvaluationProgress | Predicted]:
+        """All steps, and then what the model says of the dev set."""
+        assert self.dev is not None
+        while self.progress.step < self.plan.steps:
+            yield from self._step()
+        rows = np.arange(len(self.dev.labels))
+        logits = yield from self.trainer.evaluate(self.dev.tokens, rows, self.budget, self.stop)
+        assert logits is not None
+        self._refuse_infinite(logits, self.dev.ids)
+        yield Predicted(logits.argmax(axis=1))
+
     def _build(self, fold: int) -> Classifier:
         seed_all(self.config.train.seed, fold)
         with self.phases("building the model"):
@@ -271,7 +292,7 @@ class Training:
         save = None if self.plan.holds_out else classifier.save
         return Trained(save, self.progress.best_evaluation, self.phases.seconds)
 
-    def _step(self) -> Generator[Event, None, bool]:
+    def _step(self) -> Generator[Step, None, bool]:
         """A step; whether it is asked to stop."""
         plan, progress = self.plan, self.progress
         epoch, batch = plan.batch(progress.step, progress.fold)
