@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +86,7 @@ def scores(label: Labels, predicted: Labels, classes: int, seed: int, resamples:
 def spread(of: Scores, measure: str, seed: int) -> Spread:
     """The mean of a measure, with its interval."""
     values = of.values[measure]
-    low, high = _interval(_over_seeds(of.resampled[measure], seed))
+    low, high, _ = _interval(values, of.resampled[measure], seed)
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
     return Spread(float(values.mean()), sd, low, high, [float(value) for value in values])
 
@@ -95,14 +94,13 @@ def spread(of: Scores, measure: str, seed: int) -> Spread:
 def difference(of: Scores, against: Scores, measure: str, seed: int) -> Difference:
     """By how much the mean of `of` is above that of `against`, with the interval of the paired bootstrap.
 
-    Dev examples and seeds are drawn again, both with replacement, the same for the two (the pigeonhole bootstrap, which
-    errs on the wide side, Owen 2007); of S seeds S − 1, since the spread of so few is too small by that much.
+    Dev examples and seeds are drawn again, both with replacement, the same for the two: the pigeonhole bootstrap, which
+    errs on the wide side (Owen 2007).
     """
-    drawn = _over_seeds(of.resampled[measure] - against.resampled[measure], seed)
-    normal = NormalDist()
-    detectable = (normal.inv_cdf(0.5 + LEVEL / 2) + normal.inv_cdf(POWER)) * float(drawn.std(ddof=1))
-    value = float((of.values[measure] - against.values[measure]).mean())
-    return Difference(value, *_interval(drawn), detectable)
+    values = of.values[measure] - against.values[measure]
+    return Difference(
+        float(values.mean()), *_interval(values, of.resampled[measure] - against.resampled[measure], seed)
+    )
 
 
 def _measures(label: Labels, predicted: Labels, classes: int, drawn: Labels) -> dict[str, Floats]:
@@ -123,17 +121,22 @@ def _counts(values: Labels, classes: int) -> Floats:
     return np.bincount((values + rows).ravel(), minlength=len(values) * classes).reshape(-1, classes).astype(float)
 
 
-def _over_seeds(resampled: Floats, seed: int) -> Floats:
-    """The mean of (B, S) over seeds drawn anew for each sample, (B,)."""
+def _interval(values: Floats, resampled: Floats, seed: int) -> tuple[float, float, float]:
+    """The interval of the mean of values (S,), from (B, S) on samples of examples, and what is detectable.
+
+    As many standard errors of the bootstrap to both sides as Student's t asks for, since few seeds tell little of how
+    far seeds vary; with the degrees of freedom of Welch and Satterthwaite: S − 1 where all the variance is the seeds'.
+    """
+    from scipy.stats import t as student
+
     samples, seeds = resampled.shape
+    # S − 1 of S, else the variance of their mean comes out too small by that much
     drawn = np.random.default_rng([seed, 1]).integers(0, seeds, (samples, max(1, seeds - 1)))
-    means: Floats = np.take_along_axis(resampled, drawn, axis=1).mean(axis=1)
-    return means
-
-
-def _interval(drawn: Floats) -> tuple[float, float]:
-    low, high = np.percentile(drawn, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
-    return float(low), float(high)
+    value, error = float(values.mean()), float(np.take_along_axis(resampled, drawn, axis=1).mean(axis=1).std(ddof=1))
+    of_seeds = float(values.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    freedom = (seeds - 1) * max(1.0, error**2 / of_seeds) ** 2 if of_seeds > 0 else np.inf
+    two_sided, power = (float(student.ppf(level, freedom)) for level in (0.5 + LEVEL / 2, POWER))
+    return value - two_sided * error, value + two_sided * error, (two_sided + power) * error
 
 
 # --------------------------------------------------------------------------------------------- the twins

@@ -34,8 +34,8 @@ from datamap_cli.run.output import Output
 from datamap_cli.text import counted, plain
 
 _METHOD = (
-    f"percentiles of {analysis.RESAMPLES:,} bootstrap samples of dev examples and seeds, paired between the files; "
-    "the weights are the last ones"
+    f"standard errors of {analysis.RESAMPLES:,} bootstrap samples of dev examples and seeds, paired between the files, "
+    "times Student's t; the weights are the last ones"
 )
 
 
@@ -287,8 +287,8 @@ def _show(report: reports.GainReport) -> None:
             if differences is not None:
                 line = f"{of.name} against {other}: {_words(differences.macro_f1, report)}"
                 console.print(Text(plain(line)), soft_wrap=True)
-    if len(report.seeds) == 1:
-        console.print("one seed: what another would have changed is in none of the intervals", soft_wrap=True)
+    if len(report.seeds) < 3:
+        console.print(f"{seeds}: too few to tell how far seeds vary; the intervals may be too narrow", soft_wrap=True)
 
 
 def _cell(spread: reports.Spread) -> str:
