@@ -486,8 +486,7 @@ def apply(
     options = command.Options(command.on_conflict(on_conflict), drop_unsure, accept_suggestions, allow_new_classes)
     resolved = _load(config, run_dir, overrides)
     command.apply(resolved, verdicts or [], output, options, data=data, overwrite=overwrite)
-    again = config or resolved.run_dir / "config.yaml"
-    _say_next("run", again, Path("DIR"), "--set", f"data.train={output}")
+    _say_gain(resolved, config or resolved.run_dir / "config.yaml", data, output)
 
 
 @app.command(rich_help_panel=ACT)

@@ -46,7 +46,7 @@ def applied(project: Path, run_cli: Cli, *arguments: object, name: str = "out.ts
     return (
         code,
         out,
-        "".join(line for line in err.splitlines(keepends=True) if not line.startswith("next: datamap run")),
+        "".join(line for line in err.splitlines(keepends=True) if not line.startswith("next: datamap gain")),
     )
 
 

@@ -70,6 +70,11 @@ def test_a_command_ends_with_what_usually_comes_next(
     spaced = run_dir.rename(run_dir.with_name("a run"))
     assert "next: datamap review --run-dir 'a run'" == last("suspects", "--run-dir", spaced.name)
     assert "next: datamap suspects --run-dir 'a run'" == last("compare", spaced.name, spaced.name, "--no-png")
+    (run_dir.parent / "train.tsv").write_text("text_a\tlabel\n" + "".join(f"text {n}\t{n % 2}\n" for n in range(500)))
+    written = last(
+        "select", "--run-dir", "a run", "--bottom", "3", "--by", "aum", "--drop", "--output", "x.tsv", "--force"
+    )
+    assert "next: datamap gain -c 'a run/config.yaml' train.tsv x.tsv --control --set data.dev=DEV_FILE" == written
     summary = str(spaced / "summary.tsv")
     assert last("plot", "--summary", summary, "--no-png").endswith(".tsv' --color-by SIGNAL")
 
