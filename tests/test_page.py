@@ -375,8 +375,10 @@ def test_a_pinned_suspect_shows_the_evidence_and_leads_to_the_nearest(open_page:
     assert ["0.88", "0.50", "0.25"] == others.locator(".like").all_text_contents()
     assert [*HOSTILE[1:3]] == others.last.locator(".quoted").all_text_contents()
     assert "DIV" == others.last.evaluate("made => made.tagName")  # it is no point: there is nowhere to go
-    others.nth(1).click()
+    seen.locator("#pinned dd").last.scroll_into_view_if_needed()
+    others.nth(1).evaluate("made => made.click()")
     opened.wait_for("#pinned .id", "id <i>&id")
+    seen.wait_for_function("document.querySelector('#pinned').scrollTop === 0")
     assert HOSTILE[0] == seen.locator("#pinned .text").first.text_content()
     assert 0 == seen.locator("#pinned .evidence, #pinned mark").count()
     assert [] == opened.troubles

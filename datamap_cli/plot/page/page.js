@@ -166,9 +166,8 @@ async function pinned() {
     evidence(map, position),
   ]);
   if (position !== state.pinned) return;
-  $("pinned").replaceChildren(...pinnedCard(map, position, shown, { course: courses?.(position), why }, { unpin: () => pin(-1), go: clicked }));
+  $("pinned").replaceChildren(...pinnedCard(map, position, shown, { course: courses?.(position), why }, { unpin: () => pin(-1), go }));
   $("pinned").hidden = false;
-  $("pinned").scrollTop = 0;
 }
 
 
@@ -193,6 +192,13 @@ function pick(positions) {
 function pin(position) {
   state.pinned = position;
   return pinned();
+}
+
+/** From one pinned example to another, which is read from its top. */
+async function go(position) {
+  list.mark(position);
+  await pin(position);
+  $("pinned").scrollTop = 0;
 }
 
 async function find(query) {
