@@ -67,8 +67,9 @@ bench-plot: setup ## The same of maps, as files and in the browser
 bench-check: setup ## The same of checking a file, beside scikit-learn and cleanlab
 	$(BIN)/python -m tests.benchmarks.check
 
-bench-truth: setup ## Measure how well signals find planted label errors, beside cleanlab; hours
+bench-truth: setup ## Measure how well wrong labels are found, planted and real, beside cleanlab; hours
 	$(BIN)/python -m tests.benchmarks.truth
+	$(BIN)/python -m tests.benchmarks.truth_real
 
 docs: setup ## Write docs/signals.md from the registry, docs/cli.md from the commands
 	$(BIN)/datamap signals --markdown > docs/signals.md

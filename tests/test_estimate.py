@@ -28,7 +28,7 @@ def slow_confident_joint_errors(label: Any, probs: Any) -> list[float]:
         reached = [k for k in range(c) if probs[i][k] >= average[k] - 1e-9]
         if reached:
             sure[label[i]] += 1
-            wrong[label[i]] += max(reached, key=probs[i].__getitem__) != label[i]
+            wrong[label[i]] += max((probs[i][k], k) for k in reached)[1] != label[i]
     return [wrong[k] / max(sure[k], 1) * sum(label == k) for k in range(c)]
 
 
@@ -56,9 +56,11 @@ def mistaken(seed: int, wrong: int, n: int = 600) -> tuple[Any, Any]:
 @pytest.mark.parametrize("wrong", [30, 60, 180])
 def test_the_estimate_is_near_the_number_of_wrong_labels(wrong: int) -> None:
     label, probs = mistaken(0, wrong)
-    found = estimate.estimate(label, opinions.joined(label, 3, linear=probs))
+    found = estimate.estimate(label, opinions.joined(label, 3, linear=probs, mean_probs=probs))
     assert wrong / 1.35 <= found.total <= wrong * 1.35
     assert found.low <= found.total <= found.high
+    alone = estimate.estimate(label, opinions.joined(label, 3, linear=probs))
+    assert alone.low <= wrong <= alone.high
 
 
 def test_the_classes_add_up_to_the_total() -> None:
@@ -86,6 +88,13 @@ def test_labels_of_one_class_have_no_errors() -> None:
     label = np.zeros(4, np.int64)
     found = estimate.estimate(label, opinions.joined(label, 1, linear=np.ones((4, 1))))
     assert (0, 0, 0, [0]) == (found.total, found.low, found.high, found.by_class)
+
+
+def test_the_interval_says_what_chance_alone_may_do() -> None:
+    label, probs = mistaken(6, 60)
+    found = estimate.estimate(label, opinions.joined(label, 3, linear=probs))
+    assert found.total - found.low >= 10
+    assert found.high - found.total >= 10
 
 
 def test_a_class_that_no_example_is_given_has_no_errors_and_takes_none() -> None:

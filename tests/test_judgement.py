@@ -107,6 +107,13 @@ def test_marks_lie_within_the_texts_of_suspects() -> None:
         assert all(0 <= begin < end <= len(text) for begin, end in spans)
 
 
+def test_a_label_that_no_other_text_has_is_not_held_against_it() -> None:
+    one = {"id": [999], "text_a": ["a third thing"], "text_b": [None], "label": [2]}
+    frame = pl.concat([examples(), pl.DataFrame(one, schema=examples().schema)])
+    judgement = judge(frame, 3, [], None, seed=1).frame.filter(pl.col("id") == 999)
+    assert (None, 0.0, 2) == judgement.select("linear_label_probs", "suspicion", "joined_label").row(0)
+
+
 def test_the_same_seed_judges_the_same() -> None:
     frame = examples()
     assert judged(frame).frame.equals(judged(frame).frame)

@@ -9,10 +9,15 @@ import numpy.typing as npt
 
 from datamap_cli.analysis.opinions import Joined, softmax
 
-METHOD = "confident joint (Northcutt 2021) of the joined opinion, calibrated to the number of labels of each class"
+METHOD = (
+    "confident joint (Northcutt 2021) of the joined opinion, at least what the held-out opinions clearly contradict"
+)
+METHOD_HELD_OUT = (
+    "geometric mean of what the held-out opinions clearly contradict and their confident joint (Northcutt 2021)"
+)
 CAVEAT = "errors that follow a pattern in the texts count as right: nothing here can tell them"
 
-_HALVINGS = 30
+_HALVINGS = 12
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -24,41 +29,46 @@ class Estimate:
 
     total: int
     low: int
-    """What is left if all that the trained model learnt was knowledge, or if only those labels are wrong in whose place
-    it and the held-out opinions prefer the same other class; the lesser."""
+    """As if only what held-out opinions clearly contradict were wrong, or all that the model learnt were knowledge, or
+    only that were wrong where it and the held-out opinions prefer the same other class: the least."""
     high: int
-    """What there is if all of that was memorized, and every label that the held-out opinions contradict is wrong."""
+    """As if all that the model learnt were memorized, and all that the held-out opinions contradict were wrong."""
     by_class: list[int]
     """Wrong labels among the examples that are given each class, by class index; they add up to `total`."""
-    method: str = METHOD
+    method: str
 
 
 def estimate(label: Labels, joined: Joined) -> Estimate:
     """How many of the labels (N,) are wrong, by what the opinions say together.
 
     A model that was trained on the labels is surer of them than it has reason to be. What the dynamics add is therefore
-    held down towards believing the given labels no more than the held-out opinions do, as far as those know anything:
-    by Cohen's kappa against the commonest class.
+    held down towards believing the given labels no more than the held-out opinions do, as far as those know anything.
+    Without dynamics nothing tells a wrong label from a hard text: the number lies between the two that held-out
+    opinions give.
     """
     held_out = joined.held_out
-    rows = np.arange(len(label))
-    alone = confident_joint_errors(label, held_out)
-    contradicted = float((held_out.argmax(axis=1) != label).sum())
-    by_class, least = alone, alone.sum()
-    if joined.evidence is not None:
+    contradicted = held_out.argmax(axis=1) != label
+    clearly, confident = _clear_errors(label, held_out), confident_joint_errors(label, held_out)
+    ends = [float(each.sum()) for each in (clearly, confident)]
+    if joined.evidence is None:
+        by_class, method = clearly + confident, METHOD_HELD_OUT
+        total = (ends[0] * ends[1]) ** 0.5
+    else:
         logs = np.log(held_out + 1e-300)
-        commonest = float(np.bincount(label).max()) / len(label)
-        known = max(0.0, 1 - contradicted / len(label) - commonest) / max(1 - commonest, 1e-9)
-        share = 1 - known * (1 - _believable(joined.evidence, label, float(held_out[rows, label].mean())))
-        by_class = confident_joint_errors(label, softmax(logs + share * joined.evidence))
-        together = softmax(logs + joined.evidence)
-        least = min(
-            float(confident_joint_errors(label, together).sum()), float((together.argmax(axis=1) != label).sum())
-        )
-    total = round(float(by_class.sum()))
-    low = min(total, round(float(least)))
-    high = max(total, round(max(float(alone.sum()), contradicted)))
-    return Estimate(total, low, high, _apportioned(by_class, total))
+        share = _believable_share(joined.evidence, label, held_out)
+        together = confident_joint_errors(label, softmax(logs + share * joined.evidence))
+        by_class, method = (clearly if clearly.sum() > together.sum() else together), METHOD
+        total = float(by_class.sum())
+        ends.append(float(confident_joint_errors(label, softmax(logs + joined.evidence)).sum()))
+        ends.append(float((contradicted & (held_out.argmax(axis=1) == joined.evidence.argmax(axis=1))).sum()))
+    low, high = _with_chance(min(total, *ends), max(total, *ends, float(contradicted.sum())), len(label))
+    return Estimate(round(total), low, high, _apportioned(by_class, round(total)), method)
+
+
+def _clear_errors(label: Labels, probs: Floats) -> Floats:
+    """Of the examples given each class those whose label is contradicted, each counted by the margin, (C,)."""
+    margin = probs.max(axis=1) - probs[np.arange(len(label)), label]
+    return np.asarray(np.bincount(label, margin, minlength=probs.shape[1]), np.float64)
 
 
 def confident_joint_errors(label: Labels, probs: Floats) -> Floats:
@@ -81,19 +91,30 @@ def confident_joint_errors(label: Labels, probs: Floats) -> Floats:
     return np.asarray(wrong / np.maximum(sure, 1) * number)
 
 
-def _believable(evidence: Floats, label: Labels, confidence: float) -> float:
-    """What evidence (N, C) is to be multiplied by, at most 1, to believe the given labels by that much on average."""
+def _believable_share(evidence: Floats, label: Labels, held_out: Floats) -> float:
+    """What the evidence (N, C) of the dynamics is multiplied by, 0 to 1.
+
+    The factor by which it would believe the given labels as much as the held-out opinions do on average is gone towards
+    as far as those are better than naming the commonest class.
+    """
     rows = np.arange(len(label))
+    commonest = float(np.bincount(label).max()) / len(label)
+    right = float((held_out.argmax(axis=1) == label).mean())
+    known = max(0.0, right - commonest) / max(1 - commonest, 1e-9)
+    confidence = float(held_out[rows, label].mean())
     low, high = 0.0, 1.0
-    if softmax(evidence)[rows, label].mean() <= confidence:
-        return high
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if softmax(middle * evidence)[rows, label].mean() <= confidence:
             low = middle
         else:
             high = middle
-    return low
+    return 1 - known * (1 - high)
+
+
+def _with_chance(low: float, high: float, most: int) -> tuple[int, int]:
+    """Both ends, two standard deviations of a count farther apart: so much is chance."""
+    return max(0, round(low - 2 * low**0.5)), min(most, round(high + 2 * high**0.5))
 
 
 def _apportioned(shares: Floats, total: int) -> list[int]:

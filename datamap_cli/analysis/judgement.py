@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +88,8 @@ def judge(
     label = examples["label"].to_numpy()
     text_a = examples["text_a"].fill_null("")
     text_b = None if examples["text_b"].null_count() == examples.height else examples["text_b"].fill_null("")
+    text = duplicates.groups(text_a, text_b)
+    lone = _lone(text, label, n_classes)
     by_text = linear.held_out(text_a, text_b, label, n_classes, seed)
     columns = _opinion("linear", by_text.label_probs, by_text.pred_label)
     whole = by_text.probs is not None
@@ -97,19 +99,16 @@ def judge(
         second = others[0] if others else None
         near = nearest(paired(first, second), seed=seed)
         if whole:
-            group = duplicates.groups(text_a, text_b)
-            embedding = opinions.embedding_probs(first, second, label, n_classes, seed, group=group)
-            columns |= _opinion("embedding", embedding[np.arange(len(label)), label], embedding.argmax(axis=1))
+            embedding = opinions.embedding_probs(first, second, label, n_classes, seed, group=text)
+            label_probs = np.where(lone, np.nan, embedding[np.arange(len(label)), label])
+            columns |= _opinion("embedding", label_probs, embedding.argmax(axis=1))
     else:
         near = nearest(_grams(text_a, text_b), seed=seed)
-    columns |= {
-        "neighbour_disagreement": near.disagreement(label),
-        **_evidence(examples["id"], near, text_a, text_b, label),
-    }
-    if not whole:
+    columns["neighbour_disagreement"] = near.disagreement(label)
+    columns |= _evidence(examples["id"], near, text, label)
+    if by_text.probs is None:
         note = f"no joined opinion: {len(label):,} examples of {n_classes:,} classes are too many probabilities"
         return Judgement(_frame(examples["id"], columns), (), (), None, [note])
-    assert by_text.probs is not None
     joined = opinions.joined(
         label,
         n_classes,
@@ -119,6 +118,7 @@ def judge(
         mean_probs=None if dynamics is None else dynamics.mean_probs,
         avg_loss=None if dynamics is None else dynamics.avg_loss,
     )
+    joined = _silenced(joined, lone, label)
     columns |= {
         "suspicion": joined.score,
         "joined_label": joined.suggested,
@@ -152,10 +152,23 @@ def _grams(text_a: pl.Series, text_b: pl.Series | None) -> sparse.csr_array:
     return sparse.hstack([both[: len(text_a)], both[len(text_a) :]], format="csr") * np.float32(np.sqrt(0.5))
 
 
-def _evidence(
-    ids: pl.Series, near: Neighbours, text_a: pl.Series, text_b: pl.Series | None, label: Labels
-) -> dict[str, Any]:
-    rows = pl.DataFrame({"text": duplicates.groups(text_a, text_b), "label": label}).with_row_index("row")
+def _lone(text: Labels, label: Labels, n_classes: int) -> npt.NDArray[np.bool_]:
+    """Whether no other text has the label, (N,); `text` numbers the texts."""
+    texts_of = np.bincount(np.unique(np.stack([text, label]), axis=1)[1], minlength=n_classes)
+    lone: npt.NDArray[np.bool_] = texts_of[label] < 2
+    return lone
+
+
+def _silenced(joined: opinions.Joined, lone: npt.NDArray[np.bool_], label: Labels) -> opinions.Joined:
+    """The same without what held-out opinions say of lone labels: nobody can know a class that no other text has."""
+    silent = lone[:, None] & np.array([name != "dynamics" for name in joined.opinions])
+    parts = np.where(silent, 0.0, joined.parts)
+    score = parts.sum(axis=1)
+    return replace(joined, parts=parts, score=score, suggested=np.where(score > 0, joined.best_other, label))
+
+
+def _evidence(ids: pl.Series, near: Neighbours, text: Labels, label: Labels) -> dict[str, Any]:
+    rows = pl.DataFrame({"text": text, "label": label}).with_row_index("row")
     # the first row of the same text with another label than this one's: that of the text's first or second label
     firsts = rows.group_by("text", "label").agg(pl.col("row").min()).sort("row")
     two = firsts.group_by("text", maintain_order=True).agg(

@@ -122,7 +122,8 @@ def sharing(text_a: Labels, text_b: Labels | None) -> Labels:
     group = csgraph.connected_components(sparse.coo_array(edges, shape=(size, size)), directed=False)[1][:n]
     if np.bincount(group).max(initial=0) <= n / FOLDS / 2:
         return np.asarray(group, np.int64)
-    return np.asarray(np.unique(np.stack([text_a, text_b], axis=1), axis=0, return_inverse=True)[1].reshape(-1))
+    member = np.unique(np.stack([text_a, text_b], axis=1), axis=0, return_inverse=True)[1]
+    return np.asarray(member, np.int64).reshape(-1)
 
 
 def _features(a: Vectors, b: Vectors | None) -> Vectors:
@@ -188,18 +189,19 @@ def joined(
     logs = [np.log(_smoothed(np.asarray(given[name]), prior, name)) for name in names]
     logs.append(np.broadcast_to(np.log(prior), (len(label), n_classes)))
     weights = _weights(logs, label)
-    pooled = sum(weight * log for weight, log in zip(weights, logs, strict=True))
-    total, added = pooled, [weight * log for weight, log in zip(weights, logs, strict=True)]
+    pooled = np.zeros((len(label), n_classes))
+    for weight, log in zip(weights, logs, strict=True):
+        pooled += weight * log
+    total = pooled.copy()
     if dynamics is not None:
         names.append("dynamics")
-        total = pooled + dynamics
-        added.insert(-1, dynamics)
+        logs.insert(-1, dynamics)
         weights = np.insert(weights, -1, 1.0)
+        total += dynamics
     rows = np.arange(len(label))
-    others = total.copy()
-    others[rows, label] = -np.inf
-    best = others.argmax(axis=1) if n_classes > 1 else label
-    parts = np.stack([values[rows, best] - values[rows, label] for values in added], axis=1)
+    total[rows, label] = -np.inf
+    best = total.argmax(axis=1) if n_classes > 1 else label
+    parts = np.stack([log[rows, best] - log[rows, label] for log in logs], axis=1) * weights
     score = parts.sum(axis=1)
     suggested = np.where(score > 0, best, label)
     return Joined(score, (*names, PRIOR), parts, weights, best, suggested, softmax(pooled), dynamics)
