@@ -92,7 +92,7 @@ def test_the_log_names_every_change_and_the_account_both_files(project: Path, ru
         (4, 11, "a", None, "ann", AT, 'a "note",\n\tof two lines'),
     ] == log.rows()
     account = json.loads((project / "out.tsv.changes.json").read_text())
-    assert {"a": {"before": 30, "after": 28}, "b": {"before": 30, "after": 31}} == account["by class"]
+    assert {"a": {"before": 30, "after": 28}, "b": {"before": 30, "after": 31}} == account["by_class"]
     assert {"before": 60, "after": 59} == account["examples"]
     assert (1, 1, 0, 1) == tuple(account[key] for key in ("relabelled", "dropped", "kept", "unsure"))
     for key, path in (("data", project / "train.tsv"), ("output", project / "out.tsv")):
@@ -184,7 +184,7 @@ def test_verdicts_that_do_not_fit_are_refused_in_a_line(
 def test_a_new_class_is_taken_where_asked(project: Path, run_cli: Cli) -> None:
     said = written(project / "v.jsonl", verdict(0, "relabel", "a", "新"))
     assert 0 == applied(project, run_cli, said, "--allow-new-classes")[0]
-    assert {"before": 0, "after": 1} == json.loads((project / "out.tsv.changes.json").read_text())["by class"]["新"]
+    assert {"before": 0, "after": 1} == json.loads((project / "out.tsv.changes.json").read_text())["by_class"]["新"]
     bad = written(project / "v.jsonl", verdict(0, "relabel", "a", "x\ty"))
     code, _, err = applied(project, run_cli, bad, "--allow-new-classes", "--overwrite")
     assert (1, True) == (code, "train.tsv, line 3: the label 'x\\ty' cannot stand in a file without quotes" in err)

@@ -161,7 +161,7 @@ def test_suspects_go_out_and_what_was_decided_is_applied(tmp_path: Path, run_cli
     code, _, err = run_cli("apply", tasks, "--run-dir", tmp_path / "run", "--output", tmp_path / "out.tsv")
     found = json.loads((tmp_path / "out.tsv.changes.json").read_text())
     assert (0, 5) == (code, found["relabelled"] + found["kept"])
-    assert found["by class"]["a"]["after"] == 30 - found["relabelled"]
+    assert found["by_class"]["a"]["after"] == 30 - found["relabelled"]
     code, _, err = run_cli(*arguments)
     assert (1, f"datamap: --output: {tasks}: there already; give another name\n") == (code, err)
 

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"errors", "text", "config"},
     "dynamics": {"errors", "text", "config", "data"},
     "analysis": {"errors", "text", "where", "signals"},
-    "run": {"errors", "text", "config", "signals"},
+    "run": {"errors", "text", "config", "where", "signals", "analysis"},
     "plot": {"errors", "text", "config", "where", "signals"},
     "review": {"errors", "text", "analysis"},
     "train": {"errors", "text", "config", "signals"},

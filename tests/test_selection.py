@@ -254,9 +254,9 @@ def test_the_rule_and_the_counts_are_kept_beside_the_file(tmp_path: Path, run_cl
     kept = json.loads((tmp_path / "out.csv.selection.json").read_text())
     run = Run.open(tmp_path / "run")
     assert (0, "8 of 60 rows: the 4 rows with the highest aum within each label") == (code, err.splitlines()[0])
-    assert {"selected": 8, "in the run": 60, "in the file": 60, "by label": {"a": 4, "b": 4}} == kept["rows"]
+    assert {"selected": 8, "in_the_run": 60, "in_the_file": 60, "by_given_label": {"a": 4, "b": 4}} == kept["rows"]
     assert ("aum", 4, "label", False) == tuple(kept["rule"][key] for key in ("by", "top", "balance", "drop"))
-    assert {"file": str(path), "sha256": loaded.sha256, "sha256 in the run": loaded.sha256} == kept["data"]
+    assert {"file": str(path), "sha256": loaded.sha256, "sha256_in_the_run": loaded.sha256} == kept["data"]
     assert run.info.run_id == kept["run"]["id"]
     assert files.sha256(output) == kept["output"]["sha256"]
 
@@ -345,7 +345,7 @@ def test_a_run_that_does_not_know_its_file_compares_the_texts(tmp_path: Path, ru
     arguments = ["select", "--run-dir", tmp_path / "run", "--where", "id < 7"]
     assert 0 == run_cli(*arguments, "--output", tmp_path / "a.tsv")[0]
     assert "text_a\tlabel\tkey\na\t0\t5\nb\t1\t6\n" == (tmp_path / "a.tsv").read_text()
-    assert json.loads((tmp_path / "a.tsv.selection.json").read_text())["data"]["sha256 in the run"] is None
+    assert json.loads((tmp_path / "a.tsv.selection.json").read_text())["data"]["sha256_in_the_run"] is None
 
     (tmp_path / "other.tsv").write_text("text_a\tlabel\tkey\nb\t1\t5\nb \t1\t6\n")
     arguments += ["--data", tmp_path / "other.tsv", "--output", tmp_path / "b.tsv"]

@@ -250,9 +250,9 @@ def test_a_check_reports_every_signal_and_leaves_the_data_as_it_is(config: Path,
     for name, found in measured.items():
         for measure in (found["auroc"], found["average_precision"], found["precision"]):
             assert 0 <= measure["low"] <= measure["high"] <= 1
-        severity = summary.select(suspects.severity(name, found["suspicious end"]))[:, 0].to_list()
+        severity = summary.select(suspects.severity(name, found["suspicious_end"]))[:, 0].to_list()
         assert auroc_by_pairs(severity, summary["flipped"].to_list()) == pytest.approx(found["auroc"]["value"])
-    assert measured[account["default score"]]["auroc"]["value"] > 0.9
+    assert measured[account["default_score"]]["auroc"]["value"] > 0.9
     assert "How well each signal finds the 12 flipped labels of 114, with 95% intervals" in out
     assert f"selfcheck: {run_dir / 'selfcheck' / 'maps' / 'precision-recall.html'}\n" in out
     assert max(len(line) for line in out.splitlines() if str(run_dir) not in line) <= 80

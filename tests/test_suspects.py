@@ -241,7 +241,7 @@ def test_the_suspects_are_written_with_texts_names_and_reasons(
     assert worst["label"].to_list() == table["label"].to_list()
     kept = json.loads((tmp_path / "run" / "suspects.json").read_text())
     assert (suspects.ALONE, "high", 4, 40, None) == tuple(
-        kept[key] for key in ("score", "suspicious end", "rows", "examples", "estimate")
+        kept[key] for key in ("score", "suspicious_end", "rows", "examples", "estimate")
     )
 
 
@@ -299,8 +299,8 @@ def test_the_estimate_is_told_in_total_and_by_class(tmp_path: Path, run_cli: Cli
     code, out, err = run_cli("suspects", "--run-dir", tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "suspects.json").read_text())["estimate"]
     assert (0, 1) == (code, len(err.splitlines()))
-    assert kept["label errors"] == sum(kept["by given label"].values())
-    assert f"about {kept['label errors']} of 40 labels are wrong" in out
+    assert kept["total"] == sum(kept["by_given_label"].values())
+    assert f"about {kept['total']} of 40 labels are wrong" in out
     assert "confident joint, calibrated, of the averaged probabilities" in out
 
 
@@ -319,6 +319,6 @@ def test_held_out_signals_have_a_score_of_their_own(
     path.write_text(json.dumps({**info, "origin": {**info["origin"], "folds": 5}}))
     code, out, _ = run_cli("suspects", "--run-dir", tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "suspects.json").read_text())
-    assert (0, expected) == (code, (kept["score"], kept["suspicious end"]))
+    assert (0, expected) == (code, (kept["score"], kept["suspicious_end"]))
     assert f"The 4 {expected[1]}est {expected[0]}, of 4 written" in out
     assert "memorized" not in out

@@ -53,6 +53,15 @@ class Class:
 
 
 @dataclass(frozen=True)
+class BadRow:
+    """A row that is no example."""
+
+    row: int
+    line: int | None
+    what: str
+
+
+@dataclass(frozen=True)
 class Group:
     """Examples with the same texts, or nearly."""
 
@@ -117,7 +126,7 @@ class Check:
     lengths: dict[str, Lengths]
     counts: dict[str, int]
     """How often each finding is there, by its name; a finding that could not be looked for is missing."""
-    bad_rows: list[tuple[int, int | None, str]]
+    bad_rows: list[BadRow]
     conflicts: list[Group]
     duplicates: list[Group]
     near_duplicates: list[Group]
@@ -165,7 +174,7 @@ def check(
         classes=classes,
         lengths={"text_a": _lengths(a), **({} if b is None else {"text_b": _lengths(b)})},
         counts=counts,
-        bad_rows=list(bad[:MOST]),
+        bad_rows=[BadRow(*row) for row in bad[:MOST]],
         conflicts=conflicts[:MOST],
         duplicates=copies[:MOST],
         near_duplicates=near[:MOST],

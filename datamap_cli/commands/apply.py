@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from datamap_cli.config import Config, DataConfig
 from datamap_cli.data.cells import Edit, write_edited
 from datamap_cli.data.rows import locate
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import Run, files
+from datamap_cli.run import Run, files, reports
+from datamap_cli.run.output import beside
+from datamap_cli.run.reports import BeforeAfter, ChangesReport, FileReference, RunReference
 from datamap_cli.run.suspects import read_suspects
 from datamap_cli.text import counted
 
@@ -53,8 +55,8 @@ def apply(
     run = Run.open(config.run_dir)
     source = data_file.of_run(run, config.data, data)
     assert source.train is not None
-    beside = [output.with_name(f"{output.name}.changes.{kind}") for kind in ("tsv", "json")]
-    data_file.refuse_output(source.train, output, *beside, overwrite=overwrite)
+    logs = [beside(output, f"changes.{kind}") for kind in ("tsv", "json")]
+    data_file.refuse_output(source.train, output, *logs, overwrite=overwrite)
     said = [_loaded(path) for path in paths]
     everything = [verdict for file in said for verdict in file]
     labels = run.labels([verdict.id for verdict in everything])
@@ -78,21 +80,30 @@ def apply(
     rows = _rows(source, changed)
     edits = {rows[change.id]: Edit(change.label, change.new_label) for change in changed}
     changed.sort(key=lambda change: rows[change.id])
-    with files.replacing(output) as partial, files.replacing(beside[0]) as log, files.replacing(beside[1]) as account:
+    with files.replacing(output) as partial, files.replacing(logs[0]) as log, files.replacing(logs[1]) as account:
         lines = write_edited(source, edits, partial)
         table = changes.table(changed, {change.id: lines[rows[change.id]] for change in changed})
         files.write_table(log, table, spreadsheet_safe=config.plot.spreadsheet_safe)
-        counts = _counts(run, changed, merged)
-        tree = {
-            **counts,
-            "data": {"file": str(source.train.resolve()), "sha256": digest},
-            "output": {"file": str(output.resolve()), "sha256": files.sha256(partial)},
-            "verdicts": [{"file": str(path.resolve()), "sha256": files.sha256(path)} for path in paths],
-            "on conflict": options.on_conflict,
-            "run": {"id": run.info.run_id, "directory": str(run.directory.resolve())},
-        }
-        files.write_json(account, tree)
-    _tell(counts, output, beside)
+        before = _sizes(run)
+        words = Counter(decision.verdict for decision in merged.decisions)
+        dropped = sum(change.new_label is None for change in changed)
+        report = ChangesReport(
+            relabelled=len(changed) - dropped,
+            dropped=dropped,
+            kept=words["keep"],
+            unsure=words["unsure"],
+            accepted_unseen=sum(not change.reviewers for change in changed),
+            conflicts=len(merged.conflicts),
+            examples=BeforeAfter(sum(before.values()), sum(before.values()) - dropped),
+            by_class={name: BeforeAfter(**count) for name, count in changes.by_class(before, changed).items()},
+            data=FileReference(str(source.train.resolve()), digest),
+            output=FileReference(str(output.resolve()), files.sha256(partial)),
+            verdicts=[FileReference(str(path.resolve()), files.sha256(path)) for path in paths],
+            on_conflict=options.on_conflict,
+            run=RunReference(run.info.run_id, str(run.directory.resolve())),
+        )
+        reports.write(account, report)
+    _tell(report, output, logs)
 
 
 def _loaded(path: Path) -> list[Verdict]:
@@ -130,35 +141,20 @@ def _rows(source: DataConfig, changed: Sequence[Change]) -> dict[Any, int]:
     return rows
 
 
-def _counts(run: Run, changed: Sequence[Change], merged: Merged) -> dict[str, Any]:
+def _sizes(run: Run) -> dict[str, int]:
+    """How many examples each class of the run has."""
     sizes = run.scan_examples().group_by("label").len().collect()
-    before = {run.info.classes[label]: count for label, count in sorted(sizes.iter_rows())}
-    words = Counter(decision.verdict for decision in merged.decisions)
-    dropped = sum(change.new_label is None for change in changed)
-    return {
-        "relabelled": len(changed) - dropped,
-        "dropped": dropped,
-        "kept": words["keep"],
-        "unsure": words["unsure"],
-        "accepted unseen": sum(not change.reviewers for change in changed),
-        "conflicts": len(merged.conflicts),
-        "examples": {"before": sum(before.values()), "after": sum(before.values()) - dropped},
-        "by class": changes.by_class(before, changed),
-    }
+    return {run.info.classes[label]: count for label, count in sorted(sizes.iter_rows())}
 
 
-def _tell(counts: Mapping[str, Any], output: Path, beside: Sequence[Path]) -> None:
-    unseen = (
-        f", {counts['accepted unseen']:,} of them by suggestions that no person saw"
-        if counts["accepted unseen"]
-        else ""
-    )
-    unsure = f", {counts['unsure']:,} unsure" if counts["unsure"] else ""
-    changed = f"{counts['relabelled']:,} relabelled{unseen}, {counts['dropped']:,} dropped"
-    terminal.note(f"{changed}, {counts['kept']:,} kept{unsure}, of {counted(counts['examples']['before'], 'example')}")
-    gone = [name for name, count in counts["by class"].items() if count["before"] and not count["after"]]
+def _tell(report: ChangesReport, output: Path, logs: Sequence[Path]) -> None:
+    unseen = f", {report.accepted_unseen:,} of them by suggestions that no person saw" if report.accepted_unseen else ""
+    unsure = f", {report.unsure:,} unsure" if report.unsure else ""
+    changed = f"{report.relabelled:,} relabelled{unseen}, {report.dropped:,} dropped"
+    terminal.note(f"{changed}, {report.kept:,} kept{unsure}, of {counted(report.examples.before, 'example')}")
+    gone = [name for name, count in report.by_class.items() if count.before and not count.after]
     if gone:
         terminal.note(f"no example is left of: {', '.join(gone)}")
     typer.echo(f"applied: {output}")
-    for path in beside:
+    for path in logs:
         typer.echo(f"changes: {path}")

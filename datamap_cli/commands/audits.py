@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +13,8 @@ from datamap_cli.analysis import audit, linear, verdicts
 from datamap_cli.analysis.audit import Audit, Stratum
 from datamap_cli.commands.ranking import default_score, rank, summary
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import Run, files
+from datamap_cli.run import Run, reports
+from datamap_cli.run.reports import AuditedExample, AuditReport, AuditSample
 
 
 @dataclass(frozen=True)
@@ -47,36 +46,29 @@ def drawn(run: Run, number: int, seed: int) -> Sample:
         ranks = audit.draw(strata, seed)
         table = ranked[(ranks - 1).tolist()].select("id", "label", pl.col("rank").cast(pl.Int64))
         sample = Sample(f"audit-{number}-{seed}", score, strata, table)
-        tree = {
-            "sample": sample.name,
-            "score": score,
-            "strata": [asdict(stratum) for stratum in strata],
-            "examples": table.to_dicts(),
-            "run": run.info.run_id,
-        }
-        run.enter(run.directory / "audit.json")
-        files.write_json(run.directory / "audit.json", tree)
+        examples = [AuditedExample(**row) for row in table.to_dicts()]
+        run.write_report(run.audit, AuditSample(sample.name, score, strata, examples, run.info.run_id))
     elif sample.name.split("-")[1] != str(number):
         raise DatamapError(
             f"--audit: {number}: the run has a sample of {sample.table.height:,} already; go on with it by "
-            f"--audit {sample.name.split('-')[1]}, or remove {run.directory / 'audit.json'}"
+            f"--audit {sample.name.split('-')[1]}, or remove {run.audit}"
         )
     return sample
 
 
 def read(run: Run) -> Sample | None:
     """The audit sample of the run, None where none was drawn."""
-    path = run.directory / "audit.json"
+    path = run.audit
     try:
-        tree = json.loads(path.read_bytes())
-        if tree["run"] != run.info.run_id:
+        kept = reports.read(path, AuditSample)
+        if kept.run != run.info.run_id:
             return None
         schema = {"id": pl.Int64 if run.id_type() is int else pl.String, "label": pl.Int64, "rank": pl.Int64}
-        table = pl.DataFrame(tree["examples"], schema=schema)
-        return Sample(tree["sample"], tree["score"], [Stratum(**row) for row in tree["strata"]], table)
+        table = pl.DataFrame([asdict(example) for example in kept.examples], schema=schema)
+        return Sample(kept.sample, kept.score, kept.strata, table)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+    except (ValueError, TypeError, pl.exceptions.PolarsError):
         raise DatamapError(
             f"{path}: damaged; remove it, and draw another sample with datamap review --audit N"
         ) from None
@@ -106,15 +98,15 @@ def account(run: Run, depths: Sequence[int] = ()) -> Audit | None:
     return None if found.wrong is None else found
 
 
-def report(found: Audit, classes: Sequence[str]) -> dict[str, Any]:
+def report(found: Audit, classes: Sequence[str]) -> AuditReport:
     """What an audit tells, as it stands in suspects.json; counts of wrong labels with 95 % intervals."""
     assert found.wrong is not None
-    return {
-        "drawn": found.drawn,
-        "decided": found.decided,
-        "unsure": found.unsure,
-        "found": found.found,
-        "label errors": asdict(found.wrong),
-        "by given label": {classes[k]: asdict(part) for k, part in found.by_class.items()},
-        "precision": {str(depth): asdict(part) for depth, part in found.precision.items()},
-    }
+    return AuditReport(
+        drawn=found.drawn,
+        decided=found.decided,
+        unsure=found.unsure,
+        found=found.found,
+        label_errors=found.wrong,
+        by_given_label={classes[k]: part for k, part in found.by_class.items()},
+        precision=found.precision,
+    )

@@ -19,7 +19,9 @@ from datamap_cli.config import Config, DataConfig
 from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.check import report
-from datamap_cli.run import files
+from datamap_cli.run import files, reports
+from datamap_cli.run.output import beside
+from datamap_cli.run.reports import CheckedDev, CheckReport
 from datamap_cli.text import counted, cut, listed, plain
 
 _SUSPECTS = 5
@@ -39,20 +41,17 @@ def check(config: Config, dev: Path | None, output: Path, strict: Sequence[str])
     rows = dataset.rows(config.data)
     other = None if dev is None else _dev(config.data, dev)
     found = analysis.check(rows.frame, rows.bad, None if other is None else other.frame, config.train.seed)
-    content = {
-        "file": str(rows.path),
-        "sha256": rows.sha256,
-        "dev": None
-        if other is None
-        else {"file": str(other.path), "sha256": other.sha256, "examples": other.frame.height},
-        "datamap": __version__,
-        **asdict(found),
-        "bad_rows": [{"row": row, "line": line, "what": what} for row, line, what in found.bad_rows],
-    }
-    paths = [output.with_name(f"{output.name}.{suffix}") for suffix in ("json", "html")]
+    content = CheckReport(
+        file=str(rows.path),
+        sha256=rows.sha256,
+        dev=None if other is None else CheckedDev(str(other.path), other.sha256, other.frame.height),
+        datamap=__version__,
+        **vars(found),
+    )
+    paths = [beside(output, suffix) for suffix in ("json", "html")]
     lines = {} if rows.frame["line"].null_count() else dict(rows.frame.select("row", "line").iter_rows())
-    files.write_json(paths[0], content)
-    files.write_text(paths[1], report(_page(found, content, rows.path.name, lines), f"Check: {rows.path.name}"))
+    reports.write(paths[0], content)
+    files.write_text(paths[1], report(_page(found, asdict(content), rows.path.name, lines), f"Check: {rows.path.name}"))
     _show(found, rows.path.name, lines)
     typer.echo()
     for path in paths:
@@ -181,8 +180,8 @@ def _example(found: Check, finding: str, lines: dict[int, int]) -> str | None:
 
     match finding:
         case "bad-rows" if found.bad_rows:
-            row, where, what = found.bad_rows[0]
-            return f"{f'line {where:,}' if where is not None else f'row {row:,}'}: {what}"
+            bad = found.bad_rows[0]
+            return f"{f'line {bad.line:,}' if bad.line is not None else f'row {bad.row:,}'}: {bad.what}"
         case "conflicts" | "duplicates" | "near-duplicates" | "leaks":
             groups: list[Group] = getattr(found, finding.replace("-", "_"))
             return group(groups[0]) if groups else None

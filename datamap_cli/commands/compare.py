@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +15,9 @@ from datamap_cli.config import Config
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.arrows import arrows
 from datamap_cli.plot.plain import plain_page
-from datamap_cli.run import Run, files
+from datamap_cli.run import Run, files, reports
 from datamap_cli.run.output import Output
+from datamap_cli.run.reports import Axes, ComparisonReport, RunReference, SignalAgreement
 
 
 def compare(config: Config, directories: tuple[Path, Path], output: Path | None, number: int) -> None:
@@ -54,18 +55,35 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
         regions=list(signals.REGIONS),
         number=number,
     )
-    account = {
-        "runs": [{"directory": name, "id": run.info.run_id} for name, run in zip(names, runs, strict=True)],
-        "examples": both.height,
-        "other_label": relabelled,
-        "other_region": changed,
-        "regions": crossing,
-        "signals": {row["signal"]: {k: v for k, v in row.items() if k != "signal"} for row in correlations.to_dicts()},
-        "map": {"x": config.plot.attr2, "y": config.plot.attr1},
-    }
-    table = moves.select(
+    report = ComparisonReport(
+        runs=[RunReference(run.info.run_id, name) for name, run in zip(names, runs, strict=True)],
+        examples=both.height,
+        other_label=relabelled,
+        other_region=changed,
+        regions=crossing,
+        signals={row.pop("signal"): SignalAgreement(**row) for row in correlations.to_dicts()},
+        map=Axes(x=config.plot.attr2, y=config.plot.attr1),
+    )
+    terminal.print_comparison(correlations, crossing, both.height)
+    typer.echo()
+    for format in place.wanted(["json", "tsv"]):
+        path = place.path(format)
+        if format not in ("json", "tsv"):
+            continue
+        runs[0].enter(path)
+        if format == "json":
+            reports.write(path, report)
+        else:
+            files.write_table(path, _table(moves, first, config), spreadsheet_safe=config.plot.spreadsheet_safe)
+        typer.echo(f"comparison: {path}")
+    pictures.write(figure, plain_page(figure, title), place, config.plot, "comparison", runs[0])
+
+
+def _table(moves: pl.DataFrame, classes: Sequence[str], config: Config) -> pl.DataFrame:
+    """Who moved how far, and from where to where, as it stands in the TSV."""
+    return moves.select(
         "id",
-        pl.Series(first).gather(moves["label"]).alias("label"),
+        pl.Series(classes).gather(moves["label"]).alias("label"),
         "moved",
         pl.col("region").alias("region_a"),
         pl.col("region@b").alias("region_b"),
@@ -75,19 +93,6 @@ def compare(config: Config, directories: tuple[Path, Path], output: Path | None,
             for which, letter in (("", "a"), ("@b", "b"))
         ),
     )
-    terminal.print_comparison(correlations, crossing, both.height)
-    typer.echo()
-    for format in place.wanted(["json", "tsv"]):
-        path = place.path(format)
-        if format in ("json", "tsv"):
-            runs[0].enter(path)
-        if format == "json":
-            files.write_text(path, json.dumps(account, ensure_ascii=False, indent=1) + "\n")
-        if format == "tsv":
-            files.write_table(path, table, spreadsheet_safe=config.plot.spreadsheet_safe)
-        if format in ("json", "tsv"):
-            typer.echo(f"comparison: {path}")
-    pictures.write(figure, plain_page(figure, title), place, config.plot, "comparison", runs[0])
 
 
 def _texts(run: Run, ids: pl.Series, height: int) -> pl.Series:

@@ -53,4 +53,4 @@ def import_dynamics(source: Path, config: Config, format: str | None, texts: Pat
         f"{imported.format}: {examples.height:,} examples, {len(imported.classes)} classes, "
         f"{len(imported.evaluations)} evaluations"
     )
-    typer.echo(f"signals: {config.run_dir / 'signals'}")
+    typer.echo(f"signals: {Run.open(config.run_dir).signals}")

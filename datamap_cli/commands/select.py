@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -14,7 +12,9 @@ from datamap_cli.commands import data_file
 from datamap_cli.config import Config
 from datamap_cli.data.rows import locate, write_rows
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import Run, files
+from datamap_cli.run import Run, files, reports
+from datamap_cli.run.output import beside
+from datamap_cli.run.reports import FileReference, RunReference, SelectedFile, SelectedRows, SelectionReport
 
 # the words of the command line for the regions of the map
 _REGIONS = dict(zip(("easy", "ambiguous", "hard"), signals.REGIONS, strict=True))
@@ -54,7 +54,7 @@ def select(
     run = Run.open(config.run_dir)
     source = data_file.of_run(run, config.data, data)
     assert source.train is not None
-    record = output.with_name(f"{output.name}.selection.json")
+    record = beside(output, "selection.json")
     data_file.refuse_output(source.train, output, record, overwrite=overwrite)
     scan = run.scan_summary()
     schema = scan.collect_schema()
@@ -76,14 +76,15 @@ def select(
             )
     labels = selection.counts(selected, summary["label"])
     by_class = {run.info.classes[label]: count for label, count in labels.items()}
-    account = {
-        "rule": {**asdict(rule), "words": str(rule)},
-        "rows": {"selected": wanted, "in the run": summary.height, "in the file": in_file, "by label": by_class},
-        "data": {"file": str(source.train.resolve()), "sha256": digest, "sha256 in the run": data_file.trained_on(run)},
-        "run": {"id": run.info.run_id, "directory": str(run.directory.resolve())},
-        "output": {"file": str(output.resolve()), "sha256": files.sha256(output)},
-    }
-    files.write_bytes(record, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
+    report = SelectionReport(
+        rule=rule,
+        words=str(rule),
+        rows=SelectedRows(wanted, summary.height, in_file, by_class),
+        data=SelectedFile(str(source.train.resolve()), digest, data_file.trained_on(run)),
+        run=RunReference(run.info.run_id, str(run.directory.resolve())),
+        output=FileReference(str(output.resolve()), files.sha256(output)),
+    )
+    reports.write(record, report)
     terminal.note(f"{wanted:,} of {summary.height:,} rows: {rule}")
     if in_file > summary.height:
         terminal.note(f"left out rows of {source.train} that are not in the run: {in_file - summary.height:,}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.curves import Curve, precision_recall
 from datamap_cli.plot.plain import plain_page
-from datamap_cli.run import Run, files
+from datamap_cli.run import Run
+from datamap_cli.run.reports import Flipped, IntervalMethod, Measured, SelfcheckReport, SignalDetection
 from datamap_cli.signals.averages import mean_probs
 from datamap_cli.train import is_main_process
 
@@ -49,7 +49,7 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
         "data": config.data.model_copy(update={"dev": None}),
         "train": config.train.model_copy(update={"keep": "last"}),
     }
-    own = config.model_copy(update={"run_dir": config.run_dir / "selfcheck", **no_dev})
+    own = config.model_copy(update={"run_dir": Run.selfcheck_in(config.run_dir), **no_dev})
     if not resume:
         Run.refuse_existing(own.run_dir, overwrite=overwrite)
     data = dataset.load(config.data)
@@ -67,33 +67,36 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
     if not is_main_process():
         return
     summarize.summarize(own, show=False)
-    run = Run.open(own.run_dir)
+    _evaluate(Run.open(own.run_dir), config, planted, Flipped(number, of, towards, config.train.seed))
+
+
+def _evaluate(run: Run, config: Config, planted: _Planted, flips: Flipped) -> None:
+    """Measures the signals of `run` against what was flipped: writes the report and the curves, shows the outcome."""
     default = suspects.default_score(
         joined=run.opinions() is not None,
         held_out=config.train.folds is not None,
         all_probs=config.signals.probs == "all",
     )
     severities, flipped = _severities(run, planted, default)
-    if not 0 < flipped.sum() < len(flipped):
-        raise DatamapError(f"{own.run_dir}: the summary has {flipped.sum():,} flipped of {len(flipped):,} examples")
+    total, positive = len(flipped), int(flipped.sum())
+    if not 0 < positive < total:
+        raise DatamapError(f"{run.directory}: the summary has {positive} flipped of {total:,} examples")
     found = {name: selfcheck.detection(value, flipped, config.train.seed) for name, value in severities.items()}
     found = dict(sorted(found.items(), key=lambda item: -item[1].average_precision.value))
-    account = {
-        "flipped": {"rows": number, "of": of, "towards": towards, "seed": config.train.seed},
-        "left out": {"marked as dirty in the data": int(planted.known.sum())},
-        "measured": {"rows": len(flipped), "flipped": int(flipped.sum())},
-        "interval": {"level": selfcheck.LEVEL, "method": "percentiles of the bootstrap"},
-        "default score": default,
-        "signals": {name: {"suspicious end": _end(name), **asdict(detection)} for name, detection in found.items()},
-        "folds": config.train.folds,
-        "run": run.info.run_id,
-    }
-    path = own.run_dir / "selfcheck.json"
-    run.enter(path)
-    files.write_bytes(path, (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
-    terminal.print_detections(found, default, int(flipped.sum()), len(flipped))
+    report = SelfcheckReport(
+        flipped=flips,
+        left_out=int(planted.known.sum()),
+        measured=Measured(total, positive),
+        interval=IntervalMethod(selfcheck.LEVEL, "percentiles of the bootstrap"),
+        default_score=default,
+        signals={name: SignalDetection(**vars(one), suspicious_end=_end(name)) for name, one in found.items()},
+        folds=config.train.folds,
+        run=run.info.run_id,
+    )
+    run.write_report(run.selfcheck_report, report)
+    terminal.print_detections(found, default, positive, total)
     typer.echo()
-    typer.echo(f"selfcheck: {path}")
+    typer.echo(f"selfcheck: {run.selfcheck_report}")
     title = f"Finding flipped labels: {run.title}"
     figure = precision_recall(
         [
@@ -102,9 +105,9 @@ def measure(config: Config, flip: str, *, confusion: bool, overwrite: bool, resu
         ],
         config.plot,
         default=default,
-        share=float(flipped.mean()),
+        share=positive / total,
         title=title,
-        subtitle=f"{int(flipped.sum()):,} of {len(flipped):,} labels flipped to {towards}"
+        subtitle=f"{positive:,} of {total:,} labels flipped to {flips.towards}"
         + (f"; {config.train.folds} folds" if config.train.folds else ""),
     )
     pictures.write(figure, plain_page(figure, title), run.curves_output(), config.plot, "selfcheck", run)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import polars as pl
 import typer
 
@@ -11,8 +9,8 @@ from datamap_cli import signals, terminal
 from datamap_cli.analysis import evidence, selection, suspects
 from datamap_cli.commands import audits, ranking
 from datamap_cli.config import Config
-from datamap_cli.run import Run, files
-from datamap_cli.run.reports import ErrorEstimate
+from datamap_cli.run import Run
+from datamap_cli.run.reports import ErrorEstimate, SuspectsReport
 from datamap_cli.signals.averages import mean_probs
 
 # probabilities that are held at once for the estimate
@@ -41,26 +39,9 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     audited = audits.account(run, [number])
     estimate = None if audited is not None else _estimate(run, summary, held_out=run.info.origin.folds is not None)
     table = _with_evidence(_named(ranked, run), ranked["id"], run)
-    account = {
-        "score": score,
-        "suspicious end": end,
-        "rows": table.height,
-        "examples": summary.height,
-        "estimate": None
-        if estimate is None
-        else {
-            "label errors": estimate.total,
-            "interval": [estimate.low, estimate.high],
-            "method": estimate.method,
-            "by given label": estimate.by_given_label,
-        },
-        "audit": None if audited is None else audits.report(audited, run.info.classes),
-        "run": run.info.run_id,
-    }
-    paths = [run.directory / "suspects.tsv", run.directory / "suspects.json"]
-    run.enter(*paths)
-    files.write_table(paths[0], table, spreadsheet_safe=config.plot.spreadsheet_safe)
-    files.write_bytes(paths[1], (json.dumps(account, ensure_ascii=False, indent=1) + "\n").encode())
+    audit = None if audited is None else audits.report(audited, run.info.classes)
+    report = SuspectsReport(score, end, table.height, summary.height, estimate, audit, run.info.run_id)
+    paths = run.write_suspects(table, report, spreadsheet_safe=config.plot.spreadsheet_safe)
     terminal.print_suspects(table, score, end)
     if audited is not None:
         terminal.print_audit(audited, run.info.classes)

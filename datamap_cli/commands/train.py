@@ -152,7 +152,7 @@ def _stopped(config: Config, kind: str, step: int, number: int | None) -> Datama
 
 def _refuse_another(run: Run, config: Config, data: dataset.Dataset, dev: dataset.Dataset | None, kind: str) -> None:
     """Raises DatamapError where the run was started by another command, with other data or another configuration."""
-    before = configuration.load(config.run_dir / "config.yaml")
+    before = configuration.load(Run.config_in(config.run_dir))
     free = ("train.device", "train.checkpoint_steps")
     changed = configuration.changes(before, config, ("data", "model", "train", "signals"))
     changed = [change for change in changed if not change.startswith(free)]

@@ -59,6 +59,21 @@ class Run:
         """Where the run of the dev set is, if there is one."""
         return self.directory / parts.DEV
 
+    @staticmethod
+    def config_in(directory: Path) -> Path:
+        """Where the configuration of a run in `directory` is."""
+        return directory / parts.CONFIG
+
+    @staticmethod
+    def selfcheck_in(directory: Path) -> Path:
+        """Where the run that checks the signals of one in `directory` is."""
+        return directory / parts.SELFCHECK
+
+    @property
+    def selfcheck_report(self) -> Path:
+        """What a self-check found, in the run that it made."""
+        return self.directory / "selfcheck.json"
+
     @property
     def title(self) -> str:
         """What the run is of, in a few words."""
@@ -308,6 +323,21 @@ class Run:
         """Where what reviewers decide is appended; it is theirs, and outlives the run."""
         return self.directory / "verdicts.jsonl"
 
+    @property
+    def suspects(self) -> Path:
+        """The list of suspects."""
+        return self.directory / "suspects.tsv"
+
+    @property
+    def suspects_report(self) -> Path:
+        """How the list of suspects came to be."""
+        return self.directory / "suspects.json"
+
+    @property
+    def audit(self) -> Path:
+        """The sample that tells how many labels are wrong."""
+        return self.directory / "audit.json"
+
     def enter(self, *paths: Path) -> None:
         """Enters paths that are to be written as the run's, as far as they lie in its directory: they go with it."""
         with files.writing(self.directory):
@@ -342,6 +372,21 @@ class Run:
         except ValueError as error:
             raise DatamapError(f"{path}: damaged ({error}); {remedy}") from error
         return _scan_parquet(self.directory / "opinions.parquet", remedy), report
+
+    def write_suspects(
+        self, table: pl.DataFrame, report: reports.SuspectsReport, *, spreadsheet_safe: bool
+    ) -> list[Path]:
+        """Keeps the list of suspects, and how it came to be; returns the paths."""
+        paths = [self.suspects, self.suspects_report]
+        self.enter(*paths)
+        files.write_table(paths[0], table, spreadsheet_safe=spreadsheet_safe)
+        reports.write(paths[1], report)
+        return paths
+
+    def write_report(self, path: Path, report: object) -> None:
+        """Writes a report of `reports` to a path in the directory."""
+        self.enter(path)
+        reports.write(path, report)
 
     # ------------------------------------------------------------------------------------ summary
 

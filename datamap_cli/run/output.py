@@ -32,3 +32,8 @@ class Output:
     def wanted(self, formats: Sequence[str]) -> list[str]:
         """Which of the formats are to be written: the only one, whether it is among them or not, or all."""
         return [*formats] if self.only is None else [self.only]
+
+
+def beside(output: Path, suffix: str) -> Path:
+    """Where what tells of `output`, a file of the user's choice, goes."""
+    return output.with_name(f"{output.name}.{suffix}")

@@ -1,4 +1,4 @@
-"""Every JSON file we write, typed: what `docs/files.md` describes is what stands here."""
+"""Every JSON file we write, typed: `docs/files.md` describes what stands here, and a test holds it to that."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from datamap_cli.analysis.audit import Interval, Stratum
+from datamap_cli.analysis.check import Check
+from datamap_cli.analysis.selection import Rule
+from datamap_cli.analysis.selfcheck import Detection
 from datamap_cli.run import files
 from datamap_cli.signals import Quality
 
@@ -224,3 +228,251 @@ class OpinionsReport:
     method: str
     estimate: ErrorEstimate | None
     run: str
+
+
+# ------------------------------------------------------------------- suspects.json and audit.json
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What people who looked at a sample tell of the labels; counts are of the whole data set."""
+
+    drawn: int
+    decided: int
+    """Of those drawn, the ones a reviewer was sure of."""
+    unsure: int
+    found: int
+    """Wrong labels among those decided."""
+    label_errors: Interval
+    by_given_label: dict[str, Interval]
+    precision: dict[int, Interval]
+    """By depth: the share of wrong labels among the first so many suspects."""
+
+
+@dataclass(frozen=True)
+class SuspectsReport:
+    """suspects.json: what suspects.tsv is ranked by, and how many labels are wrong."""
+
+    score: str
+    suspicious_end: str
+    """low or high."""
+    rows: int
+    examples: int
+    estimate: ErrorEstimate | None
+    audit: AuditReport | None
+    """Told by a sample that people looked at; it stands in place of the estimate."""
+    run: str
+
+
+@dataclass(frozen=True)
+class AuditedExample:
+    """One example of an audit sample."""
+
+    id: int | str
+    label: int
+    """Class index."""
+    rank: int
+
+
+@dataclass(frozen=True)
+class AuditSample:
+    """audit.json: which examples were drawn from the ranking."""
+
+    sample: str
+    score: str
+    strata: list[Stratum]
+    examples: list[AuditedExample]
+    """In the random order in which they are shown."""
+    run: str
+
+
+# ------------------------------------------------------------------------------------ selfcheck.json
+
+
+@dataclass(frozen=True)
+class Flipped:
+    """Which labels were flipped."""
+
+    rows: int
+    of: int
+    towards: str
+    """In words: to which classes."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the signals were measured on."""
+
+    rows: int
+    flipped: int
+
+
+@dataclass(frozen=True)
+class IntervalMethod:
+    """What low and high of a measure are."""
+
+    level: float
+    method: str
+
+
+@dataclass(frozen=True)
+class SignalDetection(Detection):
+    """How well one signal finds the flipped labels."""
+
+    suspicious_end: str
+
+
+@dataclass(frozen=True)
+class SelfcheckReport:
+    """selfcheck.json: how well each signal finds labels that were flipped."""
+
+    flipped: Flipped
+    left_out: int
+    """Rows that the data marks as dirty: neither flipped nor measured."""
+    measured: Measured
+    interval: IntervalMethod
+    default_score: str
+    signals: dict[str, SignalDetection]
+    """By signal, the highest average precision first."""
+    folds: int | None
+    run: str
+
+
+# --------------------------------------------------------------------------------- beside an output
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """A file as it was: its path and the hash of its bytes."""
+
+    file: str
+    sha256: str | None
+    """Null for a folder."""
+
+
+@dataclass(frozen=True)
+class SelectedFile(FileReference):
+    """The data file that rows were selected from."""
+
+    sha256_in_the_run: str | None
+    """What the run was trained on; null where it does not know."""
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """Which run it is, and where."""
+
+    id: str
+    directory: str
+
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """How many rows were selected, and of how many."""
+
+    selected: int
+    in_the_run: int
+    in_the_file: int
+    by_given_label: dict[str, int]
+
+
+@dataclass(frozen=True)
+class SelectionReport:
+    """FILE.selection.json: by which rule the rows in FILE were selected."""
+
+    rule: Rule
+    words: str
+    """The rule in words."""
+    rows: SelectedRows
+    data: SelectedFile
+    run: RunReference
+    output: FileReference
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """A count before the verdicts were applied, and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class ChangesReport:
+    """FILE.changes.json: what verdicts changed in FILE."""
+
+    relabelled: int
+    dropped: int
+    kept: int
+    unsure: int
+    accepted_unseen: int
+    """Changes by suggestions that no person saw."""
+    conflicts: int
+    """Examples that reviewers contradict each other on."""
+    examples: BeforeAfter
+    by_class: dict[str, BeforeAfter]
+    data: FileReference
+    output: FileReference
+    verdicts: list[FileReference]
+    on_conflict: str
+    run: RunReference
+
+
+@dataclass(frozen=True)
+class SignalAgreement:
+    """How alike two runs rank the examples by a signal."""
+
+    spearman: float | None
+    """Rank correlation; null for class indices, and where one of the two is the same throughout."""
+    agreement: float | None
+    """Of class indices the share that agrees."""
+    examples: int
+    """Those with a value in both."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The signals that a map is drawn of."""
+
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """The .json of `datamap compare`: how two runs differ."""
+
+    runs: list[RunReference]
+    examples: int
+    other_label: int
+    """Examples whose given label differs."""
+    other_region: int
+    regions: dict[str, dict[str, int]]
+    """Examples by their region in the first run, then in the second."""
+    signals: dict[str, SignalAgreement]
+    map: Axes
+
+
+# ------------------------------------------------------------------------------------- FILE.check.json
+
+
+@dataclass(frozen=True)
+class CheckedDev(FileReference):
+    """The dev set that a file was checked against."""
+
+    examples: int
+
+
+@dataclass(frozen=True)
+class CheckedFile(FileReference):
+    """The file that was checked."""
+
+    dev: CheckedDev | None
+    datamap: str
+    """The version that checked it."""
+
+
+@dataclass(frozen=True)
+class CheckReport(Check, CheckedFile):
+    """FILE.check.json: all that was found in a labelled file."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import polars as pl
 
 from datamap_cli.errors import DatamapError
+from datamap_cli.run import reports
 from datamap_cli.run.directory import Run
+from datamap_cli.run.reports import SuspectsReport
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,17 @@ class Suspects:
 
 def read_suspects(run: Run) -> Suspects:
     """The suspects of `run`; raises DatamapError where there are none, or they are of another run."""
-    path = run.directory / "suspects.tsv"
+    path = run.suspects
     try:
-        account = json.loads((run.directory / "suspects.json").read_bytes())
+        report = reports.read(run.suspects_report, SuspectsReport)
         table = pl.read_csv(path, separator="\t", infer_schema=False)
-        score, end, of = account["score"], account["suspicious end"], account["run"]
         table = table.select("rank", "id", "label", "suggested_label", "score", "why")
     except FileNotFoundError as error:
         raise DatamapError(f"{error.filename or path}: no such file; run `datamap suspects` first") from None
-    except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+    except (ValueError, pl.exceptions.PolarsError):
         raise DatamapError(f"{path}: damaged; run `datamap suspects` again") from None
-    if of != run.info.run_id:
-        raise DatamapError(f"{path}: of another run, {of}; run `datamap suspects` again")
+    if report.run != run.info.run_id:
+        raise DatamapError(f"{path}: of another run, {report.run}; run `datamap suspects` again")
     ids = run.scan_examples().select("id").collect()["id"]
     names = {name: k for k, name in enumerate(run.info.classes)}
     classes = {_quoted(name): k for name, k in names.items()} | names
@@ -50,7 +50,7 @@ def read_suspects(run: Run) -> Suspects:
         )
     except pl.exceptions.PolarsError:
         raise DatamapError(f"{path}: not the list of this run; run `datamap suspects` again") from None
-    return Suspects(typed, score, end)
+    return Suspects(typed, report.score, report.suspicious_end)
 
 
 def _quoted(text: str) -> str:
