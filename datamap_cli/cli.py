@@ -290,6 +290,7 @@ def check(
     other examples contradict. A report here, as JSON, and as HTML.
     """
     from datamap_cli.commands import check as command
+    from datamap_cli.run import Run
 
     values: dict[str, Any] = {"data.train": None if file is None else str(file)}
     resolved = _load(config, None, overrides, values, needed=False)
@@ -297,7 +298,7 @@ def check(
         raise DatamapError("no data file: give it, datamap check FILE, or a configuration that names it, -c FILE")
     if output is None:
         stem = resolved.data.train.stem
-        output = Path(f"{stem}.check") if config is None else resolved.run_dir / "check" / stem
+        output = Path(f"{stem}.check") if config is None else Run.check_in(resolved.run_dir, stem)
     command.check(resolved, dev, output, strict or ())
 
 
@@ -351,11 +352,12 @@ def select(
     the counts are written beside the file.
     """
     from datamap_cli.commands import select as command
+    from datamap_cli.run import Run
 
     rule = command.rule(region=region, where=where, by=by, top=top, bottom=bottom, balance=balance, drop=drop)
     resolved = _load(config, run_dir, overrides)
     command.select(resolved, rule, output, data=data, force=force, overwrite=overwrite)
-    again = config or resolved.run_dir / "config.yaml"
+    again = config or Run.config_in(resolved.run_dir)
     if drop:
         _say_gain(resolved, again, data, output)
     else:  # the rows are a data set of their own, trained on into a directory of their own
@@ -434,10 +436,11 @@ def review(
     again, it goes on. `datamap apply` makes your file of the verdicts.
     """
     from datamap_cli.commands import review as command
+    from datamap_cli.run import Run
 
     resolved = _load(config, run_dir, overrides)
     command.review(resolved, source=source, where=where, top=top, audited=audit, reviewer=reviewer)
-    found = str(resolved.run_dir / "verdicts.jsonl")
+    found = str(Run.open(resolved.run_dir).verdicts)
     _say_next("apply", config, run_dir, found, "--output", "FILE")
 
 
@@ -482,11 +485,12 @@ def apply(
     tells what was made of what.
     """
     from datamap_cli.commands import apply as command
+    from datamap_cli.run import Run
 
     options = command.Options(command.on_conflict(on_conflict), drop_unsure, accept_suggestions, allow_new_classes)
     resolved = _load(config, run_dir, overrides)
     command.apply(resolved, verdicts or [], output, options, data=data, overwrite=overwrite)
-    _say_gain(resolved, config or resolved.run_dir / "config.yaml", data, output)
+    _say_gain(resolved, config or Run.config_in(resolved.run_dir), data, output)
 
 
 @app.command(rich_help_panel=ACT)
@@ -650,9 +654,11 @@ def _load(
     if run_dir is not None:
         values["run_dir"] = str(run_dir)
         if config is None:
-            config = run_dir / "config.yaml"
+            from datamap_cli.run import Run
+
+            config = Run.config_in(run_dir)
             if not config.exists():
-                raise DatamapError(f"{run_dir}: no run here (no config.yaml); give the configuration with -c FILE")
+                raise DatamapError(f"{run_dir}: no run here (no {config.name}); give the configuration with -c FILE")
     if config is None and needed:
         raise DatamapError("no configuration: give one with -c FILE, or a run with --run-dir DIR")
     return configuration.load(config, overrides or (), values)

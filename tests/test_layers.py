@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "text", "config", "where", "signals", "data", "dynamics", "analysis", "run", "plot", "train"),
         *("examples", "doctor", "terminal", "review"),
     },
-    "cli": {"errors", "config", "doctor", "terminal", "commands"},
+    "cli": {"errors", "config", "run", "doctor", "terminal", "commands"},
     "__main__": {"cli"},
     "__init__": {"errors", "run"},
 }

@@ -11,6 +11,7 @@ from datamap_cli.commands import audits, ranking
 from datamap_cli.config import Config
 from datamap_cli.run import Run
 from datamap_cli.run.reports import ErrorEstimate, SuspectsReport
+from datamap_cli.run.suspects import write_suspects
 from datamap_cli.signals.averages import mean_probs
 
 # probabilities that are held at once for the estimate
@@ -41,7 +42,7 @@ def _rank(run: Run, config: Config, score: str | None, top: str) -> None:
     table = _with_evidence(_named(ranked, run), ranked["id"], run)
     audit = None if audited is None else audits.report(audited, run.info.classes)
     report = SuspectsReport(score, end, table.height, summary.height, estimate, audit, run.info.run_id)
-    paths = run.write_suspects(table, report, spreadsheet_safe=config.plot.spreadsheet_safe)
+    paths = write_suspects(run, table, report, spreadsheet_safe=config.plot.spreadsheet_safe)
     terminal.print_suspects(table, score, end)
     if audited is not None:
         terminal.print_audit(audited, run.info.classes)

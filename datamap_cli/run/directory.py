@@ -69,6 +69,11 @@ class Run:
         """Where the run that checks the signals of one in `directory` is."""
         return directory / parts.SELFCHECK
 
+    @staticmethod
+    def check_in(directory: Path, name: str) -> Path:
+        """The stem of what the check of the data file with this name writes for a run in `directory`."""
+        return directory / "check" / name
+
     @property
     def selfcheck_report(self) -> Path:
         """What a self-check found, in the run that it made."""
@@ -324,16 +329,6 @@ class Run:
         return self.directory / "verdicts.jsonl"
 
     @property
-    def suspects(self) -> Path:
-        """The list of suspects."""
-        return self.directory / "suspects.tsv"
-
-    @property
-    def suspects_report(self) -> Path:
-        """How the list of suspects came to be."""
-        return self.directory / "suspects.json"
-
-    @property
     def audit(self) -> Path:
         """The sample that tells how many labels are wrong."""
         return self.directory / "audit.json"
@@ -372,16 +367,6 @@ class Run:
         except ValueError as error:
             raise DatamapError(f"{path}: damaged ({error}); {remedy}") from error
         return _scan_parquet(self.directory / "opinions.parquet", remedy), report
-
-    def write_suspects(
-        self, table: pl.DataFrame, report: reports.SuspectsReport, *, spreadsheet_safe: bool
-    ) -> list[Path]:
-        """Keeps the list of suspects, and how it came to be; returns the paths."""
-        paths = [self.suspects, self.suspects_report]
-        self.enter(*paths)
-        files.write_table(paths[0], table, spreadsheet_safe=spreadsheet_safe)
-        reports.write(paths[1], report)
-        return paths
 
     def write_report(self, path: Path, report: object) -> None:
         """Writes a report of `reports` to a path in the directory."""

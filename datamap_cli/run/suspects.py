@@ -1,13 +1,14 @@
-"""The list of suspects as it lies in a run directory, read again by those who act on it."""
+"""The list of suspects as it lies in a run directory, written, and read again by those who act on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from datamap_cli.errors import DatamapError
-from datamap_cli.run import reports
+from datamap_cli.run import files, reports
 from datamap_cli.run.directory import Run
 from datamap_cli.run.reports import SuspectsReport
 
@@ -24,11 +25,20 @@ class Suspects:
     """The suspicious end of the score, low or high."""
 
 
+def write_suspects(run: Run, table: pl.DataFrame, report: SuspectsReport, *, spreadsheet_safe: bool) -> list[Path]:
+    """Keeps the list of suspects, labels by name, and how it came to be; returns the paths."""
+    paths = _paths(run)
+    run.enter(*paths)
+    files.write_table(paths[0], table, spreadsheet_safe=spreadsheet_safe)
+    reports.write(paths[1], report)
+    return paths
+
+
 def read_suspects(run: Run) -> Suspects:
     """The suspects of `run`; raises DatamapError where there are none, or they are of another run."""
-    path = run.suspects
+    path, account = _paths(run)
     try:
-        report = reports.read(run.suspects_report, SuspectsReport)
+        report = reports.read(account, SuspectsReport)
         table = pl.read_csv(path, separator="\t", infer_schema=False)
         table = table.select("rank", "id", "label", "suggested_label", "score", "why")
     except FileNotFoundError as error:
@@ -56,3 +66,8 @@ def read_suspects(run: Run) -> Suspects:
 def _quoted(text: str) -> str:
     """A text as it stands in a file that is safe for spreadsheets."""
     return f"'{text}"
+
+
+def _paths(run: Run) -> list[Path]:
+    """The list, and how it came to be."""
+    return [run.directory / "suspects.tsv", run.directory / "suspects.json"]
