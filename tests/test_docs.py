@@ -23,6 +23,7 @@ DOCUMENTS = [
         "CONTRIBUTING.md",
         "docs/api.md",
         "docs/cli.md",
+        "docs/files.md",
         "docs/signals.md",
         "docs/acting.md",
         "docs/check.md",

@@ -26,6 +26,8 @@ _LATER = (
     *("embeddings.npz", "opinions.parquet", "opinions.json", "summary.tsv", "summary.parquet"),
     *("suspects.tsv", "suspects.json", "audit.json", "selfcheck.json"),
 )
+NAMES = (*_START, *_LATER)
+"""What a run needs the name of in its directory."""
 DEV, SELFCHECK = "dev", "selfcheck"
 # runs of their own below one: they go where it is replaced; that of the dev set only where the mark lists it
 WITHIN = (SELFCHECK, DEV)
@@ -75,7 +77,7 @@ def foreign(directory: Path) -> list[str]:
     """Names of parts of a run that something else has in `directory`: no run can start there."""
     found = mark(directory)
     ours = _all(found) if found is not None else []
-    return [name for name in (*_START, *_LATER) if name not in ours and _is_something(directory / name)]
+    return [name for name in NAMES if name not in ours and _is_something(directory / name)]
 
 
 def start(directory: Path, run_id: str) -> None:
@@ -176,7 +178,7 @@ def _unmarked(directory: Path) -> Mark | None:
     return Mark(
         run.run_id,
         [
-            *(name for name in (*_START, *_LATER) if (directory / name).exists()),
+            *(name for name in NAMES if (directory / name).exists()),
             *dict.fromkeys(
                 [
                     *(file for entry in run.evaluations for file in entry.files if not _leads_out(file)),
