@@ -394,9 +394,10 @@ def gain(
     the outcome of every training is kept.
     """
     from datamap_cli.commands import gain as command
+    from datamap_cli.run import Run
 
     resolved = _load(config, run_dir, overrides, {"plot.formats": [] if no_png else None})
-    directory = output or resolved.run_dir / "gain"
+    directory = output or Run.gain_in(resolved.run_dir)
     command.gain(resolved, files, seeds=seeds, control=control, directory=directory)
     if not control:
         again = [*map(str, files), "--seeds", str(seeds), "--control"]

@@ -27,16 +27,22 @@ from datamap_cli.run.reports import (
     CheckedDev,
     CheckReport,
     ComparisonReport,
+    Difference,
+    Differences,
     ErrorEstimate,
     EvaluationInfo,
     FileReference,
     Flipped,
+    GainReport,
+    GainSet,
+    GainTraining,
     Holder,
     IntervalMethod,
     Mark,
     Measured,
     OpinionsReport,
     Origin,
+    RowChanges,
     RunInfo,
     RunReference,
     SelectedFile,
@@ -45,6 +51,7 @@ from datamap_cli.run.reports import (
     SelfcheckReport,
     SignalAgreement,
     SignalDetection,
+    Spread,
     SuspectsReport,
 )
 from datamap_cli.signals import Quality
@@ -56,6 +63,8 @@ FILE = FileReference("/data/训练.tsv", "0" * 64)
 RUN = RunReference("20260101-000000-abcdef", "/outputs/run")
 ESTIMATE = ErrorEstimate(7, 3, None, {"是": 7}, "joined")
 AUDIT = AuditReport(20, 18, 2, 5, Interval(30.5, 20, 41), {"是": Interval(3, 1, 5)}, {50: Interval(0.5, 0.3, 0.7)})
+SPREAD = Spread(0.9, None, 0.8, 1.0, [0.9])
+DIFFERENCES = Differences(Difference(0.1, 0.0, 0.2, 0.1, False), Difference(0.1, 0.05, 0.2, 0.1, True))
 CHECK = CheckReport(
     file="train.tsv",
     sha256="0" * 64,
@@ -134,6 +143,34 @@ REPORTS = [
         [RUN, RUN], 9, 1, 2, {"ambiguous": {"ambiguous": 9}}, {"aum": SignalAgreement(0.5, None, 9)}, Axes("a", "b")
     ),
     CHECK,
+    GainTraining("b.tsv", False, 1000, 2.5, [0, 1]),
+    GainReport(
+        dev="dev.tsv",
+        dev_sha256="0" * 64,
+        dev_examples=9,
+        classes=["否", "是"],
+        seeds=[1000],
+        level=0.95,
+        method="paired bootstrap",
+        model="tiny",
+        sets=[
+            GainSet(
+                name="b",
+                file="b.tsv",
+                sha256="1" * 64,
+                control=False,
+                examples=9,
+                known_in_dev=0,
+                changes=RowChanges(1, 2, 3),
+                accuracy=SPREAD,
+                macro_f1=SPREAD,
+                against_first=DIFFERENCES,
+                against_control=None,
+                trainings=["trainings/x.json"],
+            )
+        ],
+        versions={"python": "3.10"},
+    ),
 ]
 
 

@@ -28,7 +28,7 @@ from datamap_cli.data import dataset
 from datamap_cli.errors import DatamapError
 from datamap_cli.plot.gain import Trained, gains
 from datamap_cli.plot.plain import plain_page
-from datamap_cli.run import files, reports
+from datamap_cli.run import reports
 from datamap_cli.run.directory import versions
 from datamap_cli.run.output import Output
 from datamap_cli.text import counted, plain
@@ -80,10 +80,11 @@ def gain(config: Config, paths: Sequence[Path], *, seeds: int, control: bool, di
         of.paths = [directory / "trainings" / f"{_key(settings, of, sets[0], dev, seed)}.json" for seed in numbers]
     _train(settings, sets, dev, numbers)
     report = _report(config, sets, dev, numbers)
-    files.write_json(directory / "gain.json", asdict(report))
+    place = Output(directory / "gain")
+    reports.write(place.path("json"), report)
     _show(report)
     typer.echo()
-    typer.echo(f"gain: {directory / 'gain.json'}")
+    typer.echo(f"gain: {place.path('json')}")
     title = f"What each file trains to: {Path(config.model.name).name}, {dev.path.name}"
     figure = gains(
         [
@@ -97,7 +98,7 @@ def gain(config: Config, paths: Sequence[Path], *, seeds: int, control: bool, di
         subtitle=f"{counted(seeds, 'seed')}, {counted(report.dev_examples, 'dev example')}; intervals of the means at "
         f"{analysis.LEVEL:.0%}",
     )
-    pictures.write(figure, plain_page(figure, title), Output(directory / "gain"), config.plot, "gain")
+    pictures.write(figure, plain_page(figure, title), place, config.plot, "gain")
 
 
 def _refuse(config: Config, paths: Sequence[Path]) -> None:

@@ -74,6 +74,11 @@ class Run:
         """The stem of what the check of the data file with this name writes for a run in `directory`."""
         return directory / "check" / name
 
+    @staticmethod
+    def gain_in(directory: Path) -> Path:
+        """Where the comparison of files goes that are trained as the run in `directory`."""
+        return directory / "gain"
+
     @property
     def selfcheck_report(self) -> Path:
         """What a self-check found, in the run that it made."""
