@@ -84,7 +84,7 @@ def _work(job: dict[str, Any]) -> None:
         _end_at_batch(job)
     if "at_write" in job:
         left = job["at_write"]
-        sync = files._sync
+        sync = files.sync
 
         def dying(path: Path) -> None:
             nonlocal left
@@ -93,7 +93,7 @@ def _work(job: dict[str, Any]) -> None:
             left -= 1
             sync(path)
 
-        files._sync = dying
+        files.sync = dying
     code: Any = 1
     try:
         main(job["arguments"])

@@ -17,7 +17,8 @@ import threading
 import types
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +155,14 @@ def write_shards(torch_weights: Weights, directory: Path) -> None:
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def as_bfloat16(torch_weights: Weights) -> Weights:
+    """The upper halves of float32, cut and not rounded."""
+    return {name: (weight.view(np.uint32) >> 16).astype(np.uint16) for name, weight in torch_weights.items()}
+
+
 def write_bfloat16(torch_weights: Weights, directory: Path) -> None:
-    halves = {name: (weight.view(np.uint32) >> 16).astype(np.uint16) for name, weight in torch_weights.items()}
     header, content = {}, b""
-    for name, half in halves.items():
+    for name, half in as_bfloat16(torch_weights).items():
         end = len(content) + half.nbytes
         header[name] = {"dtype": "BF16", "shape": half.shape, "data_offsets": [len(content), end]}
         content += half.tobytes()
@@ -173,10 +178,11 @@ class _Pickler(pickle.Pickler):
         self.legacy, self.storages = legacy, dict[str, NDArray[Any]]()
 
     def reducer_override(self, value: object) -> Any:
-        if not isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray):
+            value = _View(_Storage(value), 0, value.shape, tuple(step // value.itemsize for step in value.strides))
+        if not isinstance(value, _View):
             return NotImplemented
-        steps = tuple(step // value.itemsize for step in value.strides)
-        arguments: Any = (_Storage(value), 0, value.shape, steps, False, OrderedDict())
+        arguments: Any = (value.numbers, value.offset, value.size, value.stride, False, OrderedDict())
         return sys.modules["torch._utils"]._rebuild_tensor_v2, arguments
 
     def persistent_id(self, value: object) -> Any:
@@ -184,7 +190,7 @@ class _Pickler(pickle.Pickler):
             return None
         key = str(len(self.storages))
         self.storages[key] = value.array
-        kind = sys.modules["torch"].FloatStorage
+        kind = getattr(sys.modules["torch"], "BFloat16Storage" if value.array.dtype == np.uint16 else "FloatStorage")
         return ("storage", kind, key, "cpu", value.array.size, *([None] if self.legacy else []))
 
 
@@ -193,22 +199,32 @@ class _Storage:
         self.array = array
 
 
+@dataclass(frozen=True)
+class _View:
+    """A tensor of that offset, size and stride, in numbers, upon those of a storage, or upon another tensor."""
+
+    numbers: _Storage | _View
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
 @pytest.fixture
 def torch_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of PyTorch's names with what a pickle of it mentions."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    storage = type("FloatStorage", (), {"__module__": "torch"})
 
     def _rebuild_tensor_v2() -> None: ...
 
     _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
-    monkeypatch.setattr(torch, "FloatStorage", storage, raising=False)
+    for name in ("FloatStorage", "BFloat16Storage"):
+        monkeypatch.setattr(torch, name, type(name, (), {"__module__": "torch"}), raising=False)
     monkeypatch.setattr(utils, "_rebuild_tensor_v2", _rebuild_tensor_v2, raising=False)
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "torch._utils", utils)
 
 
-def write_bin(torch_weights: Weights, directory: Path) -> None:
+def write_bin(torch_weights: Mapping[str, NDArray[Any] | _View], directory: Path) -> None:
     stream = io.BytesIO()
     pickler = _Pickler(stream, legacy=False)
     pickler.dump(OrderedDict(torch_weights))
@@ -218,7 +234,7 @@ def write_bin(torch_weights: Weights, directory: Path) -> None:
             archive.writestr(f"archive/data/{key}", array.tobytes())
 
 
-def write_legacy_bin(torch_weights: Weights, directory: Path) -> None:
+def write_legacy_bin(torch_weights: Mapping[str, NDArray[Any] | _View], directory: Path) -> None:
     stream = io.BytesIO()
     for header in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
         pickle.dump(header, stream, protocol=2)
@@ -325,9 +341,20 @@ def forward(family: str, named: Weights, ids: NDArray[Any], token_types: NDArray
     return linear("classifier", np.tanh(linear(f"{family}.pooler.dense", x[0])))
 
 
-def test_bfloat16_is_read(originals: dict[str, Path], tmp_path: Path) -> None:
-    exact = hugging_face("bert", originals["bert"], tmp_path, write_bfloat16)
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_bfloat16,
+        lambda torch_weights, directory: write_bin(as_bfloat16(torch_weights), directory),
+        lambda torch_weights, directory: write_legacy_bin(as_bfloat16(torch_weights), directory),
+    ],
+    ids=["safetensors", "bin", "legacy bin"],
+)
+@pytest.mark.usefixtures("torch_names")
+def test_bfloat16_is_read(write: Callable[[Weights, Path], None], originals: dict[str, Path], tmp_path: Path) -> None:
+    exact = hugging_face("bert", originals["bert"], tmp_path, write)
     for name, weight in saved_weights(tmp_path).items():
+        assert np.float32 == weight.dtype
         np.testing.assert_allclose(exact[name], weight, rtol=2**-7)
     assert (3, 3) == logits(build(tmp_path)).shape
 
@@ -438,22 +465,44 @@ def test_a_pickle_that_would_run_something_is_refused(name: str, originals: dict
     assert "\n" not in str(error.value)
 
 
+FOUR = _Storage(np.arange(4, dtype=np.float32))
+
+
+@pytest.mark.parametrize("write", [write_bin, write_legacy_bin])
 @pytest.mark.usefixtures("torch_names")
+def test_a_tensor_is_a_view_of_its_numbers(write: Callable[[Any, Path], None], tmp_path: Path) -> None:
+    write({"whole": _View(FOUR, 0, (2, 2), (1, 2)), "part": _View(FOUR, 1, (2,), (2,))}, tmp_path)
+    assert {"whole": [[0, 2], [1, 3]], "part": [1, 3]} == {
+        name: weight.tolist() for name, weight in weights.read(tmp_path).weights.items()
+    }
+
+
+@pytest.mark.parametrize("write", [write_bin, write_legacy_bin])
 @pytest.mark.parametrize(
-    ("storage", "offset", "size", "stride"),
+    ("tensor", "refusal"),
     [
-        (np.zeros(4, np.float32), 1, (4,), (1,)),
-        (np.zeros(4, np.float32), 0, (2, 2), (4, 1)),
-        (np.zeros(4, np.float32), -1, (1,), (1,)),
-        (np.zeros(4, np.float32), 0, (2,), (-1,)),
-        (np.broadcast_to(np.float32(0), (99,)), 0, (9,), (1,)),
+        (_View(FOUR, 1, (4,), (1,)), "larger than its numbers"),
+        (_View(FOUR, 0, (2, 2), (4, 1)), "larger than its numbers"),
+        (_View(FOUR, -1, (1,), (1,)), "of impossible shape"),
+        (_View(FOUR, 0, (2,), (-1,)), "of impossible shape"),
+        (_View(FOUR, 0, (2,), ()), "of impossible shape"),
+        (_View(_View(FOUR, 0, (99,), (0,)), 0, (9,), (1,)), "of a tensor"),
     ],
 )
+@pytest.mark.usefixtures("torch_names")
 def test_a_tensor_beyond_its_numbers_is_refused(
-    storage: NDArray[Any], offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+    write: Callable[[Any, Path], None], tensor: _View, refusal: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="a tensor"):
-        weights._rebuild(storage, offset, size, stride)
+    write({"weight": tensor}, tmp_path)
+    with pytest.raises(DatamapError, match=rf"pytorch_model.bin cannot be read: a tensor {refusal}$"):
+        weights.read(tmp_path)
+
+
+def test_quantized_weights_are_refused(tmp_path: Path) -> None:
+    header = json.dumps({"weight": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\x38\x40")
+    with pytest.raises(DatamapError, match=r"cannot be read: weight is float8_e4m3fn; expected weights that are not q"):
+        weights.read(tmp_path)
 
 
 @pytest.mark.parametrize("write", [write_safetensors, write_bin, write_legacy_bin])

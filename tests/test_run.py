@@ -160,7 +160,7 @@ def test_a_start_cut_off_at_any_write_or_removal_can_be_made_again(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_sync", dying(files._sync))
+        patch.setattr(files, "sync", dying(files.sync))
         patch.setattr(Path, "unlink", dying(Path.unlink))
         patch.setattr(files, "remove", lambda _: None)  # a process that is dead does not tidy up
         with suppress(KeyboardInterrupt):

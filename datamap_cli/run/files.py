@@ -60,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove(partial)
             yield partial
-            _sync(partial)
+            sync(partial)
             if partial.is_dir():
                 remove(path)
             partial.replace(path)
@@ -82,7 +82,7 @@ def writing(path: Path) -> Iterator[None]:
         raise DatamapError(f"{path}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Forces a file's bytes, or those of all files in a directory, to disk, lest a power cut leave them empty."""
     for part in files_in(path) if path.is_dir() else [path]:
         with part.open("rb+") as file:

@@ -22,6 +22,10 @@ from typing import Literal
 from datamap_cli.errors import DatamapError
 from datamap_cli.train import lazy
 
+CPUINFO = Path("/proc/cpuinfo")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
 # glibc's variable -> the parameter of its mallopt that does the same, and the value. A training step frees what the
 # next one takes; by default it all goes back to the kernel, which clears every page anew.
 MALLOC = {
@@ -133,23 +137,21 @@ def _threads() -> int:
 
 
 def _physical_cores() -> int:
-    """Physical cores this process may use; logical ones where the kernel does not tell."""
-    usable = os.sched_getaffinity(0)
-    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-    try:
-        return len({Path(topology.format(cpu)).read_text() for cpu in usable})
-    except OSError:
-        return len(usable)
+    """Physical cores of this machine, or the CPUs this process may run on where those are fewer."""
+    import psutil  # comes with Paddle's set; `datamap doctor` imports this module without it
+
+    usable = len(os.sched_getaffinity(0))
+    return min(usable, psutil.cpu_count(logical=False) or usable)
 
 
-def _cpu_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+def _cpu_quota() -> float:
     """CPUs whose time the control groups of this process may use, as containers set it; infinite without a limit."""
     quota = math.inf
-    for line in own.read_text().splitlines() if own.is_file() else ():
+    for line in OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.is_file() else ():
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "cpu", "cpu,cpuacct"):
             continue
-        top = groups / ("cpu" if controllers else "")  # version 2 has one tree, version 1 one for each controller
+        top = CGROUPS / ("cpu" if controllers else "")  # version 2 has one tree, version 1 one for each controller
         group = top / path.lstrip("/")
         # a container may see its own group as the top; a limit of any group above holds too
         for directory in {top, group, *(parent for parent in group.parents if parent.is_relative_to(top))}:
@@ -171,7 +173,7 @@ def _quota_of(group: Path) -> float:
 
 def _is_amd() -> bool:
     try:
-        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+        return "AuthenticAMD" in CPUINFO.read_text()
     except OSError:
         return False
 

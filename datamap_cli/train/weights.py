@@ -15,22 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import ml_dtypes
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from datamap_cli.errors import DatamapError
 from datamap_cli.train import pretrained
 
-BFLOAT16 = "bfloat16"  # NumPy has none
-SAFETENSORS = {
-    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": BFLOAT16, "I64": "<i8", "I32": "<i4"},
-    **{"I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"},
-}
+# NumPy has none: safetensors.numpy cannot read it either, unless ml_dtypes is imported
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 TORCH_STORAGES = {
-    **{"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "BFloat16Storage": BFLOAT16},
-    **{"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1"},
-    "BoolStorage": "?",
+    **{"DoubleStorage": np.dtype("<f8"), "FloatStorage": np.dtype("<f4"), "HalfStorage": np.dtype("<f2")},
+    **{"BFloat16Storage": BFLOAT16, "LongStorage": np.dtype("<i8"), "IntStorage": np.dtype("<i4")},
+    **{"ShortStorage": np.dtype("<i2"), "CharStorage": np.dtype("i1"), "ByteStorage": np.dtype("u1")},
+    "BoolStorage": np.dtype("?"),
 }
 TORCH_LEGACY = 0x1950A86A20F9469CFC6C
 """The number that begins a file of torch.save before version 1.6."""
@@ -60,7 +60,7 @@ class Checkpoint:
 
 
 def read(directory: Path) -> Checkpoint:
-    """The weights of a model's directory under the names they have there.
+    """The weights of a model's directory under the names they have there; bfloat16 as float32, whose upper half it is.
 
     Raises DatamapError for a file that is damaged, or a pickle that holds more than weights.
     """
@@ -79,15 +79,19 @@ def read(directory: Path) -> Checkpoint:
         except _DAMAGED as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DatamapError(f"model.name: {directory}: {name} cannot be read: {reason[:200]}") from error
-        weights = {key: value for checkpoint in checkpoints for key, value in checkpoint.weights.items()}
+        weights = {
+            key: value.astype(np.float32) if value.dtype == BFLOAT16 else value
+            for checkpoint in checkpoints
+            for key, value in checkpoint.weights.items()
+        }
         return Checkpoint(weights, checkpoints[0].torch)
     raise DatamapError(f"model.name: {directory}: no weights; expected {', '.join(pretrained.FILES)}")
 
 
-# what the standard library and NumPy raise for files that are not what they claim
+# what is raised for files that are not what they claim
 _DAMAGED = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError),
+    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, SafetensorError),
 )
 
 
@@ -113,24 +117,14 @@ def _read_file(file: Path) -> Checkpoint:
 
 
 def _read_safetensors(file: Path) -> Checkpoint:
-    content = np.memmap(file, np.uint8, mode="r")
-    start = 8 + int.from_bytes(content[:8].tobytes(), "little")
-    header = json.loads(content[8:start].tobytes())
-    metadata = header.pop("__metadata__", {})
-    weights = {
-        name: _array(content[start:][slice(*entry["data_offsets"])], SAFETENSORS[entry["dtype"]]).reshape(
-            entry["shape"]
-        )
-        for name, entry in header.items()
-    }
-    return Checkpoint(weights, torch=metadata.get("format") == "pt")
-
-
-def _array(content: NDArray[np.uint8], kind: str) -> NDArray[Any]:
-    """The numbers of that kind in these bytes; bfloat16 as float32, whose upper half it is."""
-    if kind != BFLOAT16:
-        return content.view(kind)
-    return (content.view("<u2").astype("<u4") << 16).view("<f4")
+    with safe_open(file, framework="numpy") as tensors:
+        weights = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118  it is no dict
+        torch = (tensors.metadata() or {}).get("format") == "pt"
+    for name, weight in weights.items():
+        # ml_dtypes has eight and four bits too, which mean nothing without the scales that stand beside them
+        if weight.dtype.isbuiltin != 1 and weight.dtype != BFLOAT16:
+            raise ValueError(f"{name} is {weight.dtype}; expected weights that are not quantized")
+    return Checkpoint(weights, torch)
 
 
 def _named_arrays(loaded: object) -> dict[str, NDArray[Any]]:
@@ -198,7 +192,7 @@ def _load_torch(file: Path) -> object:
             _, kind, key, *_ = identity
             if key not in storages:
                 content = np.frombuffer(archive.read(f"{pickled.removesuffix('data.pkl')}data/{key}"), np.uint8)
-                storages[key] = _array(content, kind)
+                storages[key] = content.view(kind)
             return storages[key]
 
         with archive.open(pickled) as stream:
@@ -212,7 +206,7 @@ def _load_legacy_torch(file: Path) -> object:
 
     def storage(identity: tuple[Any, ...]) -> NDArray[Any]:
         _, kind, key, _, count, view = identity
-        if view is not None or kind == BFLOAT16 or not 0 <= count * np.dtype(kind).itemsize <= room:
+        if view is not None or not 0 <= count * kind.itemsize <= room:
             raise ValueError("a storage of impossible size")
         return storages.setdefault(key, np.empty(count, kind))
 
