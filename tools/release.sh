@@ -12,6 +12,9 @@ own=$("$BIN/python" -c 'import datamap_cli; print(datamap_cli.__version__)')
 [ "$own" = "$VERSION" ] || refuse "datamap_cli/__init__.py has version $own, not $VERSION"
 grep -Eq "^## $(echo "$VERSION" | sed 's/[.]/[.]/g') - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md ||
 	refuse "CHANGELOG.md has no line '## $VERSION - YYYY-MM-DD'; name Unreleased so"
+# else what is not released yet would be built as the version before it
+unreleased=$(sed -n '/^## Unreleased/,/^## [0-9]/p' CHANGELOG.md | grep -v '^#' | grep '[^[:space:]]' || true)
+[ -z "$unreleased" ] || refuse "CHANGELOG.md has lines under Unreleased, which are not $VERSION; name them a new version, and set __version__ to it"
 ! git rev-parse -q --verify "refs/tags/v$VERSION" >/dev/null || refuse "the tag v$VERSION is there already"
 
 if [ -z "${SKIP_TESTS:-}" ]; then
