@@ -299,7 +299,7 @@ def check(
     if output is None:
         stem = resolved.data.train.stem
         output = Path(f"{stem}.check") if config is None else Run.check_in(resolved.run_dir, stem)
-    command.check(resolved, dev, output, strict or ())
+    command.check(resolved, dev or resolved.data.dev, output, strict or ())
 
 
 @app.command(rich_help_panel=ACT)
