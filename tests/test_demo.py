@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from datamap_cli import examples
+from datamap_cli import examples, signals
 from datamap_cli.config import load
 from tests.support import REPOSITORY
 from tests.test_signals import close, reference
@@ -81,10 +81,13 @@ def test_the_summary_equals_a_slow_reference_for_every_column(demo: dict[str, An
             histories.setdefault(record["id"], []).append(record)
     summary = pl.read_csv(demo["directory"] / "summary.tsv", separator="\t")
     assert len(histories) == summary.height
+    elsewhere = [signal.name for signal in signals.SIGNALS if signal.expression is None]
+    opinions = pl.read_parquet(demo["directory"] / "opinions.parquet").rows_by_key("id", named=True, unique=True)
     for row in summary.iter_rows(named=True):
         history = histories[row["id"]]
         expected = reference(history[0]["label"], [record["probs"] for record in history])
         expected |= {"id": history[0]["id"], "label": history[0]["label"], "s_label": history[0]["s_label"]}
+        expected |= {name: opinions[row["id"]][name] for name in elsewhere}
         assert set(expected) == set(row)
         assert {} == {name: (value, row[name]) for name, value in expected.items() if not close(value, row[name])}
         for record in history:
